@@ -1,0 +1,86 @@
+package endpoint
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+)
+
+// Env is what generated code needs of a *parley.Env, which is its only implementation.
+type Env interface {
+	// Register hosts impl under name; see parley.Env.
+	Register(ctx context.Context, name string, impl any, services []Service, opts ...Option) (Bound, error)
+	// Lookup binds the Ref that uri stands for, after a check that it exists and implements service; see parley.Env.
+	Lookup(ctx context.Context, uri, service string) (Bound, error)
+	// Bind binds ref without a check; see parley.Env.
+	Bind(ref Ref) (Bound, error)
+}
+
+// Bound is a Ref and the Env that calls through it. The zero Bound refuses every call. Generated constructors take it.
+type Bound struct {
+	ref    Ref
+	caller Caller
+}
+
+// NewBound returns a Bound whose messages c carries.
+func NewBound(ref Ref, c Caller) Bound { return Bound{ref: ref, caller: c} }
+
+// Ref returns where the endpoint is.
+func (b Bound) Ref() Ref { return b.ref }
+
+// Caller carries messages to one endpoint. The Env implements it for local and for remote endpoints; a test may, too. Its methods
+// may be called concurrently.
+type Caller interface {
+	// Send hands over a one-way message. It returns when the message is accepted: it has its place in the order, and
+	// waits only for the network and for the handler.
+	Send(ctx context.Context, r *Request) error
+	// Ask hands over a message and returns as Send does. done.Complete is called exactly once, whatever happens, perhaps
+	// before Ask returns.
+	Ask(ctx context.Context, r *Request, done Completion) Pending
+	// WaitsForItself reports whether ctx is that of a handler that holds up the very endpoint that messages go to, so that
+	// to wait for a reply would be to wait for ever.
+	WaitsForItself(ctx context.Context) bool
+	// Go runs f on a goroutine that the Env waits for when it shuts down.
+	Go(f func())
+	// Peer says where messages go, for errors.
+	Peer() string
+}
+
+// Completion is told the outcome of an ask. Complete must not block.
+type Completion interface {
+	Complete(Response)
+}
+
+// Pending is an ask that waits for its reply.
+type Pending interface {
+	// Abandon ends the wait: unless the ask is complete, it is completed with err, and the peer is told that nobody waits.
+	Abandon(err *Error)
+}
+
+// Request is one message on its way out.
+type Request struct {
+	// Method is the full name, "package.Service/Method".
+	Method string
+	// Message is encoded before Send or Ask of the Caller returns, and not kept.
+	Message proto.Message
+	// Metadata travels with the message.
+	Metadata metadata.MD
+	// Deadline of an ask; zero for the Env's default.
+	Deadline time.Time
+	// WaitForReady waits for a peer that cannot be reached, until the context ends, instead of failing.
+	WaitForReady bool
+	// NoWait fails at once where the message would have to wait for a session or for room.
+	NoWait bool
+}
+
+// Response is the outcome of an ask.
+type Response struct {
+	// Payload is the encoded reply, which is the receiver's to keep.
+	Payload []byte
+	// Header and Trailer are the reply's metadata.
+	Header, Trailer metadata.MD
+	// Err is nil if there is a reply.
+	Err *Error
+}

@@ -1,0 +1,82 @@
+package endpoint
+
+import (
+	"context"
+
+	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
+	"github.com/parley-rpc/parley/internal/callctx"
+)
+
+// handling is what the context of a handler or callback knows of it. Package server implements it.
+type handling interface {
+	// ReleaseTurn lets the mailbox go on; false if too many handlers are released.
+	ReleaseTurn() bool
+	// Self is false from OnStop on.
+	Self() (Ref, bool)
+	Sender() Peer
+	Bind(Ref) (Bound, error)
+}
+
+func handlingFrom(ctx context.Context) (handling, bool) {
+	h, ok := callctx.From(ctx).(handling)
+	return h, ok
+}
+
+func errNoHandler(name string) *Error {
+	return &Error{Reason: ReasonInvalid, Text: "endpoint." + name + " needs the context of a handler", Execution: NotExecuted}
+}
+
+func errSelfAsk() *Error {
+	return &Error{Reason: ReasonSelfAsk, Text: "it would wait for ever for its own mailbox", Execution: NotExecuted}
+}
+
+// Release, called inside a handler with its context, lets the endpoint take its next message while this handler goes on;
+// what the handler returns is still the reply. After it the handler runs concurrently with others and must guard what they share. This
+// is what Spark's deferred reply, Akka's pipe-to-self and gorums' release are for. Calling it again does nothing.
+//
+// It fails with ErrOverloaded if the endpoint has as many released handlers as MaxReleased allows, and with ErrInvalid
+// outside a handler.
+func Release(ctx context.Context) error {
+	h, ok := handlingFrom(ctx)
+	if !ok {
+		return errNoHandler("Release")
+	}
+	if !h.ReleaseTurn() {
+		return &Error{Reason: ReasonOverloaded, Text: "too many released handlers", Setting: "endpoint.MaxReleased"}
+	}
+	return nil
+}
+
+// Self returns the Ref of the endpoint whose handler or callback has the context ctx. It reports false in OnStop and
+// outside of handlers.
+func Self(ctx context.Context) (Ref, bool) {
+	h, ok := handlingFrom(ctx)
+	if !ok {
+		return Ref{}, false
+	}
+	return h.Self()
+}
+
+// Sender returns the Env that the message came from. It reports false outside of handlers.
+func Sender(ctx context.Context) (Peer, bool) {
+	h, ok := handlingFrom(ctx)
+	if !ok {
+		return Peer{}, false
+	}
+	return h.Sender(), true
+}
+
+// Bind turns a Ref that came in a message into one that can be called, inside the handler that has the context ctx;
+// elsewhere use Bind of the Env. Nothing is sent. It fails with ErrInvalid if the Ref is malformed or ctx is not that of
+// a handler, and with ErrNotHere if the Ref is in client mode and neither this Env nor its via has a way to it.
+func Bind(ctx context.Context, ref *parleyv1.Ref) (Bound, error) {
+	h, ok := handlingFrom(ctx)
+	if !ok {
+		return Bound{}, errNoHandler("Bind")
+	}
+	r, err := RefFromProto(ref)
+	if err != nil {
+		return Bound{}, err
+	}
+	return h.Bind(r)
+}

@@ -1,0 +1,160 @@
+package endpoint
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+)
+
+// Method is one rpc of an endpoint, from the caller's side: a field of a generated Ref. It may be copied and used
+// concurrently. The zero Method refuses every call with ErrInvalid.
+//
+// The metadata of metadata.NewOutgoingContext(ctx) travels with the message, the deadline of ctx with an ask. Of
+// grpc.CallOption the verbs know Header, Trailer and WaitForReady (which are those of gRPC); any other is refused with
+// ErrInvalid, rather than ignored.
+type Method[Req, Res any] struct {
+	core *methodCore
+}
+
+// methodCore is what the verbs need, without type parameters.
+type methodCore struct {
+	name    string // full name
+	ref     Ref
+	caller  Caller
+	message func(req any) proto.Message // *Req to proto.Message; a nil *Req is an empty message
+	newRes  func() any                  // *Res
+	asProto func(res any) proto.Message
+	fake    func(ctx context.Context, req any) (any, error) // instead of caller
+}
+
+// NewMethod returns the method with the full name "package.Service/Method" of the endpoint that b is bound to.
+// Generated code calls it.
+func NewMethod[Req, Res any, PReq Message[Req], PRes Message[Res]](b Bound, name string) Method[Req, Res] {
+	return Method[Req, Res]{core: &methodCore{
+		name:    name,
+		ref:     b.ref,
+		caller:  b.caller,
+		message: func(req any) proto.Message { return PReq(req.(*Req)) },
+		newRes:  func() any { return new(Res) },
+		asProto: func(res any) proto.Message { return PRes(res.(*Res)) },
+	}}
+}
+
+// MethodFunc returns a Method whose verbs call f, for tests of code that uses a Ref. Send drops the reply and returns f's
+// error; Ask runs f before it returns.
+func MethodFunc[Req, Res any](f func(ctx context.Context, req *Req) (*Res, error)) Method[Req, Res] {
+	return Method[Req, Res]{core: &methodCore{
+		name: "fake",
+		fake: func(ctx context.Context, req any) (any, error) {
+			res, err := f(ctx, req.(*Req))
+			return res, err
+		},
+	}}
+}
+
+// Send hands over req, one way. It returns when the message is accepted into the session (or, for a local endpoint, into
+// the mailbox): from then on it is in order with all that this goroutine sends later. It waits for a session and for room
+// in the endpoint's window under ctx, or for the Env's queue timeout (30 s unless set) if that is sooner; ctx does not
+// matter afterwards. Acceptance is not delivery: nobody tells the sender what became of the message.
+//
+// Errors: ErrUnreachable, ErrEnvStopped, ErrSessionEnded, ErrNotHere, ErrOverloaded, ErrTooLarge, ErrUnencodable,
+// ErrTimeout, ErrCancelled and, for local endpoints only, ErrEndpointNotFound and ErrEndpointStopped. All of them mean that the
+// message has not been executed.
+func (m Method[Req, Res]) Send(ctx context.Context, req *Req, opts ...grpc.CallOption) error {
+	return m.core.send(ctx, "send", req, opts, false)
+}
+
+// TrySend is Send that never waits: where Send would, it fails with ErrOverloaded or ErrUnreachable.
+func (m Method[Req, Res]) TrySend(ctx context.Context, req *Req, opts ...grpc.CallOption) error {
+	return m.core.send(ctx, "try-send", req, opts, true)
+}
+
+// Ask hands over req, as Send does, and returns a future for the reply. Every error comes out of the future. The ask ends when ctx
+// does, with ErrTimeout or ErrCancelled, and the handler's context with it; without a deadline in ctx it ends after the Env's ask timeout (120 s
+// unless set). A message is asked once, never again by itself.
+func (m Method[Req, Res]) Ask(ctx context.Context, req *Req, opts ...grpc.CallOption) *Future[Res] {
+	f := &Future[Res]{call{done: make(chan struct{}), started: time.Now(), core: m.core, verb: "ask"}}
+	f.start(ctx, req, opts, true)
+	return f
+}
+
+// AskSync is Ask and Wait in one. A serial endpoint that asks itself gets ErrSelfAsk at once, unless it has called
+// Release.
+func (m Method[Req, Res]) AskSync(ctx context.Context, req *Req, opts ...grpc.CallOption) (*Res, error) {
+	f := &Future[Res]{call{done: make(chan struct{}), started: time.Now(), core: m.core, verb: "ask"}}
+	if m.core != nil && m.core.caller != nil && m.core.caller.WaitsForItself(ctx) {
+		f.Complete(Response{Err: errSelfAsk()})
+	} else {
+		f.start(ctx, req, opts, false)
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		f.abandon(ctx)
+		<-f.done
+	}
+	return f.result()
+}
+
+func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc.CallOption, noWait bool) error {
+	started := time.Now()
+	if c != nil && c.fake != nil {
+		_, err := c.fake(ctx, req)
+		return err
+	}
+	r, _, err := c.request(ctx, req, opts)
+	if err == nil {
+		r.NoWait = noWait
+		e := c.caller.Send(ctx, &r)
+		if e == nil {
+			return nil
+		}
+		err = AsError(e)
+	}
+	return c.describe(err, verb, started)
+}
+
+// request makes the Request of a verb. The second result is where reply metadata goes.
+func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOption) (Request, replyMetadata, *Error) {
+	var md replyMetadata
+	if c == nil || c.caller == nil {
+		return Request{}, md, &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
+	}
+	r := Request{Method: c.name, Message: c.message(req)}
+	if out, ok := metadata.FromOutgoingContext(ctx); ok {
+		r.Metadata = out
+	}
+	r.Deadline, _ = ctx.Deadline()
+	for _, o := range opts {
+		switch o := o.(type) {
+		case grpc.HeaderCallOption:
+			md.header = o.HeaderAddr
+		case grpc.TrailerCallOption:
+			md.trailer = o.TrailerAddr
+		case grpc.FailFastCallOption:
+			r.WaitForReady = !o.FailFast
+		case grpc.EmptyCallOption:
+		default:
+			return r, md, &Error{Reason: ReasonInvalid, Text: unsupportedOption(o), Execution: NotExecuted}
+		}
+	}
+	return r, md, nil
+}
+
+// describe fills in what only the caller's side knows of an error.
+func (c *methodCore) describe(e *Error, verb string, started time.Time) *Error {
+	d := *e // an error may be shared by many calls
+	d.Verb = verb
+	d.Elapsed = time.Since(started)
+	if c != nil {
+		d.Method = c.name
+		d.Endpoint = c.ref.Name()
+		if c.caller != nil {
+			d.Peer = c.caller.Peer()
+		}
+	}
+	return &d
+}

@@ -1,0 +1,53 @@
+package credit
+
+import "sync/atomic"
+
+// Grant is what a receiver allows one sender. Take may be called concurrently with everything; the other methods need
+// the owner's lock.
+type Grant struct {
+	initialMessages, initialBytes uint64
+	gotMessages, gotBytes         uint64
+	takenMessages, takenBytes     atomic.Uint64
+	// What the last Totals said had been taken.
+	statedMessages, statedBytes atomic.Uint64
+}
+
+// NewGrant returns a grant with an initial total.
+func NewGrant(messages, bytes uint64) *Grant {
+	return &Grant{initialMessages: messages, initialBytes: bytes}
+}
+
+// Receive counts what arrived: messages that start, bytes of them or of further parts. It returns false if the sender had
+// no right to it.
+func (g *Grant) Receive(messages, bytes uint64) bool {
+	if messages > 0 {
+		// What has been taken may not have been stated yet, so this is more lenient than what the peer knows, never stricter.
+		if g.gotMessages >= g.initialMessages+g.takenMessages.Load() || g.gotBytes >= g.initialBytes+g.takenBytes.Load() {
+			return false
+		}
+	}
+	g.gotMessages += messages
+	g.gotBytes += bytes
+	return true
+}
+
+// Take returns what was received to the sender. It reports whether enough has come together, a quarter of the window,
+// that the sender should be told.
+func (g *Grant) Take(messages, bytes uint64) bool {
+	m := g.takenMessages.Add(messages) - g.statedMessages.Load()
+	b := g.takenBytes.Add(bytes) - g.statedBytes.Load()
+	return m >= g.initialMessages/4 || b >= g.initialBytes/4
+}
+
+// Totals returns the totals to state to the sender, and remembers them as stated.
+func (g *Grant) Totals() (messages, bytes uint64) {
+	m, b := g.takenMessages.Load(), g.takenBytes.Load()
+	g.statedMessages.Store(m)
+	g.statedBytes.Store(b)
+	return g.initialMessages + m, g.initialBytes + b
+}
+
+// Outstanding returns what was received and not taken.
+func (g *Grant) Outstanding() (messages, bytes uint64) {
+	return g.gotMessages - g.takenMessages.Load(), g.gotBytes - g.takenBytes.Load()
+}

@@ -1,0 +1,321 @@
+// Package mailbox keeps the items of one endpoint in order and hands them to
+// a handler, one at a time or several at once.
+//
+// It knows nothing of what an item is, does no I/O and has no clock. It has a
+// hard capacity, but the windows of the single senders are kept elsewhere, so
+// a well-behaved sender never meets that capacity. It does not recover a panic
+// of the handler, because only the owner knows whom to tell.
+package mailbox
+
+import (
+	"fmt"
+	"sync"
+)
+
+// DefaultReleased is the limit of released handlers when Config.Released is 0.
+const DefaultReleased = 1024
+
+// Config bounds a Box. The zero value is a serial box without a capacity.
+type Config struct {
+	// Concurrency is how many items may be handled at the same time, released
+	// handlers not counted. 0 means 1: in order, each item after the handler
+	// of the one before has returned or released the box.
+	Concurrency int
+	// Released is how many handlers may go on at the same time after they
+	// released the box. 0 means DefaultReleased.
+	Released int
+	// Capacity is how many items may be queued. 0 means unlimited. Items of
+	// PostControl take up room, but are never refused for the lack of it.
+	Capacity int
+}
+
+// Box queues items and runs its handler for each, in order, on goroutines that
+// exist only while there is something to do: an idle Box has none.
+//
+// A box is serial until the handler of its first item has returned, whatever
+// its Concurrency, so the first item can prepare what the others need. (If
+// that handler releases the box, items follow one at a time until it returns.)
+// With a Concurrency above 1, items are taken off the queue in order but
+// nothing orders their handlers. In a serial box, everything a handler did
+// before it returned or released happens before the next handler.
+//
+// A handler that ends with runtime.Goexit counts as returned. All methods may
+// be called concurrently, also from the handler; waiting there for Done is a
+// deadlock.
+type Box[T any] struct {
+	handle func(Turn, T)
+	cfg    Config // with the defaults filled in
+
+	mu sync.Mutex
+	// queue holds what is not yet handed out; once closed is set, its newest
+	// item is the one given to Close, until that is handed out too.
+	queue    ring[T]
+	limit    int // of active: 1 until the first turn is over, then cfg.Concurrency
+	active   int // workers that hold or may take an item, just started ones included
+	released int // workers whose handler goes on after a release
+	begun    bool
+	closed   bool
+	finished bool          // the last item's worker is through
+	done     chan struct{} // made by the first call of Done
+}
+
+// New returns an idle Box that runs handle for each item. It panics if handle
+// is nil or a field of c is negative.
+func New[T any](c Config, handle func(t Turn, item T)) *Box[T] {
+	if handle == nil {
+		panic("mailbox: New with a nil handler")
+	}
+	if c.Concurrency < 0 || c.Released < 0 || c.Capacity < 0 {
+		panic(fmt.Sprintf("mailbox: New with a negative limit: %+v", c))
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = 1
+	}
+	if c.Released == 0 {
+		c.Released = DefaultReleased
+	}
+	return &Box[T]{handle: handle, cfg: c, limit: 1}
+}
+
+// Post queues items, consecutively and in order, and returns how many of them
+// were accepted: all, or those at the front for which there was room, or 0
+// after Close. It never blocks and never runs the handler itself.
+func (b *Box[T]) Post(items ...T) (accepted int) {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return 0
+	}
+	if b.cfg.Capacity > 0 {
+		items = items[:min(len(items), max(0, b.cfg.Capacity-b.queue.n))]
+	}
+	b.queue.push(items)
+	workers := b.hireLocked(len(items))
+	b.mu.Unlock()
+	b.start(workers)
+	return len(items)
+}
+
+// PostControl queues item like Post, in order with all others, but ignores the
+// capacity. It is for lifecycle and network events, whose number the caller
+// bounds. It returns false after Close.
+func (b *Box[T]) PostControl(item T) bool {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return false
+	}
+	b.queue.push([]T{item})
+	workers := b.hireLocked(1)
+	b.mu.Unlock()
+	b.start(workers)
+	return true
+}
+
+// Close makes the box refuse new items. Those queued are still handled; when
+// every handler has returned, released ones included, last is handled alone,
+// as the very last one. Close does not wait for that: see Done. It returns
+// false, and drops last, if the box was already closed.
+func (b *Box[T]) Close(last T) bool {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return false
+	}
+	b.queue.push([]T{last})
+	b.closed = true
+	workers := b.hireLocked(1)
+	b.mu.Unlock()
+	b.start(workers)
+	return true
+}
+
+// Done returns a channel that is closed when the item given to Close has been
+// handled and no goroutine of the box is left.
+func (b *Box[T]) Done() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.done == nil {
+		b.done = make(chan struct{})
+		if b.finished {
+			close(b.done)
+		}
+	}
+	return b.done
+}
+
+// Len returns how many items are queued and not yet handed out, not counting
+// the one given to Close.
+func (b *Box[T]) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.queuedLocked()
+}
+
+// Drop removes the items that are queued and not yet handed out, except the
+// one given to Close, then calls f for each, in order and outside the lock. It
+// returns how many they were. It neither closes the box nor waits for handlers.
+func (b *Box[T]) Drop(f func(item T)) int {
+	b.mu.Lock()
+	count := b.queuedLocked()
+	dropped := b.queue
+	b.queue = ring[T]{}
+	if dropped.n > count {
+		b.queue.push([]T{dropped.at(count)})
+	}
+	b.mu.Unlock()
+	for i := range count {
+		f(dropped.at(i))
+	}
+	return count
+}
+
+// queuedLocked is Len for callers that hold the lock.
+func (b *Box[T]) queuedLocked() int {
+	if b.closed && b.queue.n > 0 {
+		return b.queue.n - 1
+	}
+	return b.queue.n
+}
+
+// readyLocked returns how many items a further worker would find. The item
+// given to Close is ready only when it is alone and nobody else is at work.
+func (b *Box[T]) readyLocked() int {
+	queued := b.queuedLocked()
+	if queued == 0 && b.queue.n == 1 && b.active == 0 && b.released == 0 {
+		return 1
+	}
+	return queued
+}
+
+// hireLocked counts in up to most workers, as far as there is work and room for
+// them, and returns how many. The caller starts them after it has unlocked.
+func (b *Box[T]) hireLocked(most int) int {
+	workers := max(0, min(most, b.limit-b.active, b.readyLocked()))
+	b.active += workers
+	return workers
+}
+
+// start runs workers that hireLocked has counted in. They end by themselves
+// when there is nothing to do, and Done tells when all have.
+func (b *Box[T]) start(workers int) {
+	for range workers {
+		w := idleWorkers.Get().(*worker)
+		w.box = b
+		go w.run()
+	}
+}
+
+// work is the life of a worker.
+func (b *Box[T]) work(w *worker) {
+	// Deferred, because a handler may end the goroutine with runtime.Goexit.
+	defer b.leave(w)
+	for {
+		turn, item, ok := b.next(w)
+		if !ok {
+			return
+		}
+		b.handle(turn, item)
+	}
+}
+
+// next ends the turn of w and gives it the next one, or counts it out and
+// returns false if there is nothing to do or no room for it.
+func (b *Box[T]) next(w *worker) (turn Turn, item T, ok bool) {
+	b.mu.Lock()
+	wasFirst := w.first
+	b.settleLocked(w)
+	if b.active >= b.limit || b.readyLocked() == 0 {
+		w.out, w.final = true, b.throughLocked()
+		b.mu.Unlock()
+		return Turn{}, item, false
+	}
+	b.active++
+	item = b.queue.pop()
+	w.first = !b.begun
+	b.begun = true
+	turn = Turn{box: b, w: w, number: w.number.Add(1)}
+	workers := 0
+	if wasFirst {
+		workers = b.hireLocked(b.limit)
+	}
+	b.mu.Unlock()
+	b.start(workers)
+	return turn, item, true
+}
+
+// settleLocked ends the turn of w, if it has one, and takes w out of the counts.
+func (b *Box[T]) settleLocked(w *worker) {
+	w.number.Add(1)
+	if w.released {
+		w.released = false
+		b.released--
+	} else {
+		b.active--
+	}
+	if w.first {
+		w.first = false
+		b.limit = b.cfg.Concurrency
+	}
+}
+
+// throughLocked reports, to a worker that has just been counted out, whether
+// nothing is left to do, ever. The item given to Close is handed out only when
+// nobody else is counted in, so exactly one worker is told so: the one that
+// had that item.
+func (b *Box[T]) throughLocked() bool {
+	return b.closed && b.queue.n == 0
+}
+
+// leave is the last thing a worker does.
+func (b *Box[T]) leave(w *worker) {
+	if !w.out { // runtime.Goexit in the handler
+		b.mu.Lock()
+		b.settleLocked(w)
+		w.final = b.throughLocked()
+		workers := b.hireLocked(b.limit)
+		b.mu.Unlock()
+		b.start(workers)
+	}
+	final := w.final
+	w.recycle()
+	if final {
+		b.mu.Lock()
+		b.finished = true
+		if b.done != nil {
+			close(b.done)
+		}
+		b.mu.Unlock()
+	}
+}
+
+// release implements Turn.Release.
+func (b *Box[T]) release(w *worker, number uint64) bool {
+	b.mu.Lock()
+	if w.number.Load() != number {
+		b.mu.Unlock()
+		return false
+	}
+	if w.released {
+		b.mu.Unlock()
+		return true
+	}
+	if b.released >= b.cfg.Released {
+		b.mu.Unlock()
+		return false
+	}
+	w.released = true
+	b.active--
+	b.released++
+	workers := b.hireLocked(1)
+	b.mu.Unlock()
+	b.start(workers)
+	return true
+}
+
+// isReleased implements Turn.Released.
+func (b *Box[T]) isReleased(w *worker, number uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return w.number.Load() == number && w.released
+}

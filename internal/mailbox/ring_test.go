@@ -1,0 +1,82 @@
+package mailbox
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// TestRing compares a ring with a slice.
+func TestRing(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	var ring ring[int]
+	var want []int
+	next, bias := 0, 0
+	for range 20_000 {
+		if r.IntN(200) == 0 {
+			bias = r.IntN(9) - 4 // grow for a while, or shrink
+		}
+		var items []int
+		for range max(0, r.IntN(5)+bias) {
+			items = append(items, next)
+			next++
+		}
+		ring.push(items)
+		want = append(want, items...)
+		for range min(len(want), r.IntN(5)) {
+			if got := ring.pop(); got != want[0] {
+				t.Fatalf("pop = %d, want %d", got, want[0])
+			}
+			want = want[1:]
+		}
+		if ring.n != len(want) {
+			t.Fatalf("%d items, want %d", ring.n, len(want))
+		}
+		if slots := len(ring.buf); slots > minRing && slots > 8*(ring.n+1) {
+			t.Fatalf("%d slots for %d items", slots, ring.n)
+		}
+		for i := range want {
+			if ring.at(i) != want[i] {
+				t.Fatalf("at(%d) = %d, want %d", i, ring.at(i), want[i])
+			}
+		}
+	}
+}
+
+func TestRingShrinksAfterBurst(t *testing.T) {
+	var ring ring[int]
+	ring.push(make([]int, 100_000))
+	if len(ring.buf) != 1<<17 {
+		t.Errorf("%d slots for 100,000 items, want 2^17", len(ring.buf))
+	}
+	for ring.n > 1 {
+		ring.pop()
+	}
+	if len(ring.buf) > 8 {
+		t.Errorf("%d slots for one item", len(ring.buf))
+	}
+	ring.pop()
+	if len(ring.buf) != minRing {
+		t.Errorf("%d slots when empty, want %d", len(ring.buf), minRing)
+	}
+}
+
+func TestRingForgetsItems(t *testing.T) {
+	var ring ring[*[64]byte]
+	collected := make(chan struct{})
+	item := new([64]byte)
+	runtime.AddCleanup(item, func(c chan struct{}) { close(c) }, collected)
+	ring.push([]*[64]byte{item, new([64]byte)})
+	ring.pop()
+	item = nil
+	runtime.GC()
+	select {
+	case <-collected:
+	case <-time.After(10 * time.Second):
+		t.Error("an item was kept alive after it had been taken")
+	}
+	runtime.KeepAlive(ring)
+}

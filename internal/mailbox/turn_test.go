@@ -1,0 +1,145 @@
+package mailbox
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+func TestReleaseStartsNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{})
+		g.Post(1, 2, 3)
+		turn := g.turn(1)
+		if turn.Released() {
+			t.Error("Released before Release")
+		}
+		for range 2 { // idempotent
+			if !turn.Release() {
+				t.Error("Release = false, want true")
+			}
+		}
+		if !turn.Released() {
+			t.Error("Released = false after Release")
+		}
+		g.expect(1, 2) // the second Release let no further item start
+		g.finish(1)
+		g.expect(1, 2) // nor did the return of a released handler
+		g.finish(2)
+		g.expect(1, 2, 3)
+		g.finish(3)
+		g.Close(last)
+		g.finish(last)
+		g.expectDone(true)
+	})
+}
+
+func TestReleaseOfFirstStaysSerial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{Concurrency: 3})
+		g.Post(1, 2, 3, 4, 5)
+		g.turn(1).Release()
+		g.expect(1, 2)
+		g.finish(1) // from now on three at once
+		g.expect(1, 2, 3, 4)
+		g.finish(2, 3, 4, 5)
+		g.Close(last)
+		g.finish(last)
+		g.expectDone(true)
+	})
+}
+
+func TestReleaseWithEmptyQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{})
+		g.Post(1)
+		g.turn(1).Release()
+		g.Post(2)
+		g.expect(1, 2)
+		g.finish(2, 1)
+		g.Post(3)
+		g.expect(1, 2, 3)
+		g.Close(last)
+		g.finish(3, last)
+		g.expectDone(true)
+	})
+}
+
+func TestReleaseLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{Released: 2})
+		g.Post(1, 2, 3, 4)
+		for item, want := range []bool{1: true, 2: true, 3: false} {
+			if item == 0 {
+				continue
+			}
+			if got := g.turn(item).Release(); got != want {
+				t.Errorf("Release of %d = %t, want %t", item, got, want)
+			}
+		}
+		g.expect(1, 2, 3)
+		if g.turn(3).Released() {
+			t.Error("Released after a refused Release")
+		}
+		g.finish(1) // makes room for a released handler, not for an item
+		g.expect(1, 2, 3)
+		if !g.turn(3).Release() {
+			t.Error("Release = false though one has returned")
+		}
+		g.expect(1, 2, 3, 4)
+		g.finish(2, 3, 4)
+		g.Close(last)
+		g.finish(last)
+		g.expectDone(true)
+	})
+}
+
+func TestReleaseLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{})
+		g.Post(1, 2)
+		kept := g.turn(1)
+		kept.Release()
+		g.finish(1, 2)
+		g.Post(3, 4) // workers are used again, perhaps that of 1
+		other := newGated(t, Config{})
+		other.Post(5, 6)
+		synctest.Wait()
+		for _, turn := range []Turn{kept, g.turn(2), {}} {
+			if turn.Release() {
+				t.Error("Release = true after the turn was over")
+			}
+			if turn.Released() {
+				t.Error("Released = true after the turn was over")
+			}
+		}
+		g.expect(1, 2, 3)
+		other.expect(5)
+		g.finish(3, 4)
+		other.finish(5, 6)
+		for _, b := range []*gated{g, other} {
+			b.Close(last)
+			b.finish(last)
+			b.expectDone(true)
+		}
+	})
+}
+
+// TestReleaseLateSameWorker makes sure that a kept turn meets its own worker
+// again: the two items are handled by one goroutine.
+func TestReleaseLateSameWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{})
+		g.Post(1, 2, 3)
+		g.finish(1)
+		if g.turn(1).w != g.turn(2).w {
+			t.Fatal("a worker did not go on with the next item")
+		}
+		if g.turn(1).Release() || g.turn(2).Released() {
+			t.Error("a turn that was over released the next one")
+		}
+		g.expect(1, 2)
+		g.finish(2, 3)
+		g.Close(last)
+		g.finish(last)
+	})
+}

@@ -1,0 +1,98 @@
+package session
+
+import (
+	"time"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// Ask is an ask, or a lookup, of this side that waits for its reply.
+type Ask struct {
+	// Done is told the outcome, by the owner of the session.
+	Done endpoint.Completion
+	// Expires is when the ask ends by itself; zero if only its context ends it. It must not be before that of an ask that
+	// was posted earlier: it is for the Env's default timeout.
+	Expires time.Time
+
+	id         uint64 // 0 while it is not pending
+	transfer   *transfer
+	listed     bool
+	prev, next *Ask
+}
+
+// asks are the pending asks of this side.
+type asks struct {
+	lastID      uint64
+	waiting     map[uint64]*Ask
+	first, last *Ask // those with Expires, the earliest first
+}
+
+func (l *asks) add(a *Ask) {
+	l.lastID++
+	a.id = l.lastID
+	l.waiting[a.id] = a
+	if a.Expires.IsZero() {
+		return
+	}
+	a.listed = true
+	a.prev = l.last
+	if l.last != nil {
+		l.last.next = a
+	} else {
+		l.first = a
+	}
+	l.last = a
+}
+
+func (l *asks) remove(a *Ask) {
+	delete(l.waiting, a.id)
+	a.id = 0
+	if !a.listed {
+		return
+	}
+	if a.prev != nil {
+		a.prev.next = a.next
+	} else {
+		l.first = a.next
+	}
+	if a.next != nil {
+		a.next.prev = a.prev
+	} else {
+		l.last = a.prev
+	}
+	a.prev, a.next, a.listed = nil, nil, false
+}
+
+// Abandon ends the wait of a. It reports whether a was pending; if so, the peer is told that nobody waits, and the caller
+// has to complete a.
+func (s *Session) Abandon(a *Ask) bool {
+	if a.id == 0 {
+		return false
+	}
+	id := a.id
+	s.asks.remove(a)
+	if s.over != nil {
+		return true
+	}
+	if t := a.transfer; t != nil && !t.written() {
+		s.abort(t)
+		return true
+	}
+	s.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})
+	return true
+}
+
+// Lookup asks whether an endpoint exists and, if service is not empty, implements it. It takes no credit.
+func (s *Session) Lookup(a *Ask, envID, name, service string) *endpoint.Error {
+	if s.over != nil {
+		return sessionOver(s.over)
+	}
+	if len(s.asks.waiting) >= int(s.peer.Pending) {
+		return overloaded("the peer's limit on pending asks", "too many asks are pending")
+	}
+	s.asks.add(a)
+	s.append(&wire.Envelope{Kind: wire.KindLookup, ID: a.id, Target: wire.Target{EnvID: envID, Endpoint: name}, Service: service})
+	s.out.open.lastAsk = a.id
+	return nil
+}

@@ -1,0 +1,78 @@
+package session
+
+import (
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/credit"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// Event is what a frame means to the owner of the session.
+type Event struct {
+	// Kind is KindAsk, KindSend, KindLookup, KindCancel, KindReply, KindReceipt or KindBye.
+	Kind wire.Kind
+	// ID is that of the peer's ask, lookup or send; for a cancel, of what is cancelled.
+	ID uint64
+	// To is where an ask, send or lookup is to go.
+	To *Destination
+	// Service is what a lookup wants to be implemented.
+	Service string
+	// RemainingMicros is how long the asker waits; 0 for ever.
+	RemainingMicros uint64
+	// Metadata is that of an ask or send, or the header of a reply.
+	Metadata, Trailer []wire.Metadata
+	// Payload aliases the frame, or is a buffer of its own; it may be kept.
+	Payload  []byte
+	Encoding wire.Encoding
+	// Status is that of a reply, receipt or bye; nil for OK.
+	Status *spb.Status
+	// Ask is the ask of this side that a reply or receipt is for. It is not pending any more.
+	Ask *Ask
+	// Account and Cost of an ask or send are to be given to Take when a handler takes the message, or when it is refused.
+	Account *Account
+	Cost    Cost
+	// Refused says why an ask or send must not be handled.
+	Refused *endpoint.Error
+}
+
+// Destination is a target of this side.
+type Destination struct {
+	wire.Target
+	// Invalid says what is wrong with it; nil if nothing is.
+	Invalid *endpoint.Error
+}
+
+// Cost is what a message took of the windows.
+type Cost struct {
+	mailbox, session, transfer uint64
+}
+
+// Account is the receiver's side of one mailbox's window.
+type Account struct {
+	key   mailboxKey
+	grant *credit.Grant
+	dirty bool // in outgoing.dirty
+}
+
+// Take returns the credit of a message. Unlike the other methods it may be called at any time, concurrently. If it
+// reports true, StateCredit is to be called.
+func (s *Session) Take(a *Account, c Cost) bool {
+	due := a != nil && a.grant.Take(1, c.mailbox)
+	if s.in.session.Take(1, c.session) {
+		due = true
+	}
+	if c.transfer > 0 && s.in.transfer.Take(1, c.transfer) {
+		due = true
+	}
+	return due
+}
+
+// StateCredit makes the next frame tell the peer the totals of a, which may be nil, and of the session.
+func (s *Session) StateCredit(a *Account) {
+	if a != nil && !a.dirty {
+		a.dirty = true
+		s.out.dirty = append(s.out.dirty, a)
+	}
+	s.out.dirtyIn = true
+}

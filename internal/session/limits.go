@@ -1,0 +1,87 @@
+package session
+
+import (
+	"time"
+
+	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
+)
+
+// The revisions that this package speaks.
+const (
+	LowestRevision  = 1
+	HighestRevision = 1
+)
+
+// ackDelay is how long an acknowledgement may wait for a frame that carries it.
+const ackDelay = 25 * time.Millisecond
+
+// Limits are what one side, as a receiver, allows the other.
+type Limits struct {
+	MailboxMessages, MailboxBytes uint64 // the window of any one mailbox
+	SessionBytes                  uint64 // the window of all mailboxes, for messages that are whole in one envelope
+	TransferBytes                 uint64 // the window of all payloads in chunks
+	ReplayBytes                   uint64 // what the sender keeps until it is acknowledged
+	MessageBytes                  uint64 // the largest payload
+	FrameBytes                    uint64 // the largest frame
+	Routes                        uint32 // announced routes
+	Transfers                     uint32 // messages under way in chunks
+	Pending                       uint32 // asks without a reply
+	Mailboxes                     uint32 // mailboxes ever sent to
+}
+
+// InitialLimits are those that revision 1 fixes.
+func InitialLimits() Limits {
+	return Limits{
+		MailboxMessages: 1024,
+		MailboxBytes:    1 << 20,
+		SessionBytes:    4 << 20,
+		TransferBytes:   64 << 20,
+		ReplayBytes:     4 << 20,
+		MessageBytes:    128 << 20,
+		FrameBytes:      1 << 20,
+		Routes:          65536,
+		Transfers:       64,
+		Pending:         65536,
+		Mailboxes:       65536,
+	}
+}
+
+// Proto returns l as it travels in hello and welcome.
+func (l Limits) Proto() *parleyv1.Limits {
+	return &parleyv1.Limits{
+		MailboxMessages: l.MailboxMessages,
+		MailboxBytes:    l.MailboxBytes,
+		SessionBytes:    l.SessionBytes,
+		TransferBytes:   l.TransferBytes,
+		ReplayBytes:     l.ReplayBytes,
+		MessageBytes:    l.MessageBytes,
+		FrameBytes:      l.FrameBytes,
+		Routes:          l.Routes,
+		Transfers:       l.Transfers,
+		Pending:         l.Pending,
+		Mailboxes:       l.Mailboxes,
+	}
+}
+
+// LimitsFromProto returns the limits that a peer told; a field that is zero, or a nil p, stands for the initial limit.
+func LimitsFromProto(p *parleyv1.Limits) Limits {
+	l := InitialLimits()
+	set(&l.MailboxMessages, p.GetMailboxMessages())
+	set(&l.MailboxBytes, p.GetMailboxBytes())
+	set(&l.SessionBytes, p.GetSessionBytes())
+	set(&l.TransferBytes, p.GetTransferBytes())
+	set(&l.ReplayBytes, p.GetReplayBytes())
+	set(&l.MessageBytes, p.GetMessageBytes())
+	set(&l.FrameBytes, p.GetFrameBytes())
+	set(&l.Routes, p.GetRoutes())
+	set(&l.Transfers, p.GetTransfers())
+	set(&l.Pending, p.GetPending())
+	set(&l.Mailboxes, p.GetMailboxes())
+	return l
+}
+
+func set[T uint32 | uint64](field *T, told T) {
+	if told != 0 {
+		*field = told
+	}
+}

@@ -1,0 +1,365 @@
+package session
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/credit"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+const (
+	// batchBytes is how much body goes into one frame: with its head it still fits one HTTP/2 DATA frame of 16,384 bytes,
+	// 5 of which are gRPC's.
+	batchBytes = 16_000
+	// ChunkBytes is the largest payload that travels whole, and the size of the chunks of a larger one.
+	ChunkBytes = 15_900
+	// queueBytes is how much may wait to be written before senders have to wait.
+	queueBytes = 256 << 10
+	// replyBytes is how much of replies may wait to be written before further ones are replaced by an error.
+	replyBytes = 64 << 20
+	// creditsPerFrame keeps heads small.
+	creditsPerFrame = 8
+)
+
+// outgoing is all that waits to be written, and what may be.
+type outgoing struct {
+	number uint64 // of the last frame that was made
+	acked  uint64 // the peer has taken over everything up to this frame
+
+	open    batch   // takes envelopes
+	ready   []batch // full, in order
+	queued  int     // bytes in open and ready
+	written uint64  // the highest ask in a frame that was made
+	spare   [][]byte
+
+	transfers    []*transfer // under way, in turn
+	replies      []*transfer // large replies that wait for a transfer to end
+	lastTransfer uint64
+	largeReplies int  // bytes in replies, and in transfers that are replies
+	chunkNext    bool // the next frame should be a chunk, if there is one
+
+	accounts map[mailboxKey]*account
+	blocked  []*account // those with waiters, in turn
+	session  *credit.Window
+	transfer *credit.Window
+	routes   map[wire.Target]uint32
+
+	ackNow  bool       // an acknowledgement is due
+	dirty   []*Account // credit to be stated
+	dirtyIn bool       // the session's credit is to be stated
+	pongs   []uint64
+	scratch wire.Envelope
+}
+
+// batch is the body of a frame in the making.
+type batch struct {
+	body    []byte
+	lastAsk uint64 // the highest ask in it
+}
+
+// account is the sender's side of one mailbox at the peer.
+type account struct {
+	window   *credit.Window
+	transfer *transfer // a large message that is under way to it; the others wait behind it
+	blocked  bool      // in outgoing.blocked
+}
+
+// Posting is an ask or a send on its way into the session.
+type Posting struct {
+	// Ask is the ask, nil for a send.
+	Ask *Ask
+	// Target is where to.
+	Target wire.Target
+	// Payload is kept if it is longer than ChunkBytes, copied otherwise.
+	Payload []byte
+	// Encoding is wire.Proto or wire.JSON. JSON is not cut into chunks.
+	Encoding wire.Encoding
+	// Metadata is copied.
+	Metadata []wire.Metadata
+	// RemainingMicros is how long the asker waits; 0 for ever.
+	RemainingMicros uint64
+	// Waiter keeps the place of a posting that has to wait; nil if it will not.
+	Waiter *credit.Waiter
+}
+
+// Post accepts p, if there is room. If not, p.Waiter, unless it is nil, keeps its place in the order; Post is to be called again
+// when it gets its turn, or Leave. An error is final.
+func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
+	if err := s.refuse(p); err != nil {
+		s.Leave(p)
+		return false, err
+	}
+	a, err := s.account(p.Target)
+	if err != nil {
+		return false, err
+	}
+	large := len(p.Payload) > ChunkBytes
+	if a.window.Waiters.Blocks(p.Waiter) || !s.mayStart(a, large) {
+		if p.Waiter != nil {
+			a.window.Waiters.Join(p.Waiter)
+			s.block(a)
+		}
+		return false, nil
+	}
+	e := &s.out.scratch
+	*e = wire.Envelope{Kind: wire.KindSend, Metadata: p.Metadata, Encoding: p.Encoding, Payload: p.Payload, RemainingMicros: p.RemainingMicros}
+	if p.Ask != nil {
+		e.Kind = wire.KindAsk
+		s.asks.add(p.Ask)
+		e.ID = p.Ask.id
+	}
+	s.setDestination(e, p.Target)
+	if large {
+		t := s.newTransfer(p.Payload)
+		t.account = a
+		a.transfer = t
+		if p.Ask != nil {
+			p.Ask.transfer = t
+		}
+		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(p.Payload))
+		s.out.transfer.Charge(1, e.TransferSize)
+		s.out.transfers = append(s.out.transfers, t)
+	}
+	cost := uint64(s.append(e))
+	a.window.Charge(1, cost)
+	s.out.session.Charge(1, cost)
+	if p.Ask != nil {
+		s.out.open.lastAsk = p.Ask.id
+	}
+	*e = wire.Envelope{}
+	if p.Waiter != nil {
+		a.window.Waiters.Leave(p.Waiter)
+		s.wake()
+	}
+	return true, nil
+}
+
+// Leave gives up the place of p.
+func (s *Session) Leave(p *Posting) {
+	if p.Waiter == nil {
+		return
+	}
+	if a := s.out.accounts[mailboxKey{p.Target.EnvID, p.Target.Endpoint}]; a != nil {
+		a.window.Waiters.Leave(p.Waiter)
+		s.wake()
+	}
+}
+
+// refuse returns why p can never be accepted, or nil.
+func (s *Session) refuse(p *Posting) *endpoint.Error {
+	if s.over != nil {
+		return sessionOver(s.over)
+	}
+	limit := s.peer.MessageBytes
+	if p.Encoding == wire.JSON {
+		limit = min(limit, s.peer.FrameBytes/2)
+	}
+	if uint64(len(p.Payload)) > limit {
+		return tooLarge(len(p.Payload), limit)
+	}
+	if size := metadataBytes(p.Metadata); size > maxMetadataBytes {
+		return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
+	}
+	if p.Ask != nil && len(s.asks.waiting) >= int(s.peer.Pending) {
+		return overloaded("the peer's limit on pending asks", "too many asks are pending")
+	}
+	return nil
+}
+
+// account returns the account of the mailbox of a target.
+func (s *Session) account(t wire.Target) (*account, *endpoint.Error) {
+	key := mailboxKey{t.EnvID, t.Endpoint}
+	if a := s.out.accounts[key]; a != nil {
+		return a, nil
+	}
+	if len(s.out.accounts) >= int(s.peer.Mailboxes) {
+		return nil, overloaded("the peer's limit on mailboxes", "too many endpoints in one session")
+	}
+	a := &account{window: credit.NewWindow(s.peer.MailboxMessages, s.peer.MailboxBytes)}
+	s.out.accounts[key] = a
+	return a, nil
+}
+
+// mayStart reports whether a message may start to the mailbox of a.
+func (s *Session) mayStart(a *account, large bool) bool {
+	if a.transfer != nil || !a.window.Open() || s.out.queued >= queueBytes || !s.out.session.Open() {
+		return false
+	}
+	return !large || len(s.out.transfers) < int(s.peer.Transfers) && s.out.transfer.Open()
+}
+
+// block remembers that somebody waits at a.
+func (s *Session) block(a *account) {
+	if !a.blocked {
+		a.blocked = true
+		s.out.blocked = append(s.out.blocked, a)
+	}
+}
+
+// wake wakes the first waiter of each account where a message may start. The accounts take turns in being looked at
+// first.
+func (s *Session) wake() {
+	blocked := s.out.blocked
+	kept := blocked[:0]
+	for _, a := range blocked {
+		if a.window.Waiters.Empty() {
+			a.blocked = false
+			continue
+		}
+		kept = append(kept, a)
+		if s.mayStart(a, false) {
+			a.window.Waiters.WakeHead()
+		}
+	}
+	clear(blocked[len(kept):])
+	s.out.blocked = kept
+}
+
+// setDestination sets the number of the target of e, announcing it at its first use, or the target itself if there are
+// too many numbers.
+func (s *Session) setDestination(e *wire.Envelope, t wire.Target) {
+	n, ok := s.out.routes[t]
+	if !ok {
+		if len(s.out.routes) >= int(s.peer.Routes) {
+			e.Text, e.Target = true, t
+			return
+		}
+		n = uint32(len(s.out.routes) + 1)
+		s.out.routes[t] = n
+		s.append(&wire.Envelope{Kind: wire.KindRoute, Route: n, Target: t})
+	}
+	e.Route = n
+}
+
+// append puts an envelope into the open batch, and returns its cost.
+func (s *Session) append(e *wire.Envelope) int {
+	o := &s.out
+	size := e.Size()
+	framed := protowire.SizeTag(2) + protowire.SizeBytes(size)
+	if len(o.open.body) > 0 && len(o.open.body)+framed > batchBytes {
+		o.ready = append(o.ready, o.open)
+		o.open = batch{}
+	}
+	if o.open.body == nil {
+		o.open.body = s.buffer()
+	}
+	before := len(o.open.body)
+	o.open.body = e.Append(o.open.body)
+	o.queued += len(o.open.body) - before
+	return size
+}
+
+// buffer returns an empty buffer for a frame.
+func (s *Session) buffer() []byte {
+	if n := len(s.out.spare); n > 0 {
+		b := s.out.spare[n-1]
+		s.out.spare = s.out.spare[:n-1]
+		return b
+	}
+	return make([]byte, 0, batchBytes+379)
+}
+
+// Recycle takes back a frame that NextFrame made and that nobody reads any more.
+func (s *Session) Recycle(frame []byte) {
+	const most = 16
+	if len(s.out.spare) < most && cap(frame) <= 2*batchBytes {
+		s.out.spare = append(s.out.spare, frame[:0])
+	}
+}
+
+// HasFrame reports whether NextFrame has something to return.
+func (s *Session) HasFrame() bool {
+	o := &s.out
+	return o.queued > 0 || len(o.transfers) > 0 || len(o.replies) > 0 || s.headDue()
+}
+
+func (s *Session) headDue() bool {
+	o := &s.out
+	return o.ackNow || len(o.dirty) > 0 || o.dirtyIn || len(o.pongs) > 0
+}
+
+// NextFrame returns the next frame to write, encoded, or false if there is none. Batches and chunks take turns, so that a
+// large message delays nobody for longer than one chunk.
+func (s *Session) NextFrame() (frame []byte, ok bool) {
+	o := &s.out
+	s.startReplies()
+	var body []byte
+	switch {
+	case len(o.transfers) > 0 && (o.chunkNext || o.queued == 0):
+		body = s.nextChunk()
+		o.chunkNext = false
+	case len(o.ready) > 0:
+		body = s.takeBatch(o.ready[0])
+		o.ready[0] = batch{}
+		o.ready = o.ready[1:]
+	case len(o.open.body) > 0:
+		body = s.takeBatch(o.open)
+		o.open = batch{}
+	case s.headDue():
+		body = s.buffer()
+	default:
+		return nil, false
+	}
+	return s.appendHead(body), true
+}
+
+func (s *Session) takeBatch(b batch) []byte {
+	s.out.queued -= len(b.body)
+	s.out.written = max(s.out.written, b.lastAsk)
+	s.out.chunkNext = true
+	if len(s.out.blocked) > 0 {
+		s.wake()
+	}
+	return b.body
+}
+
+// appendHead completes a frame. protobuf allows fields in any order, so the head goes behind the body, where it costs no
+// copy.
+func (s *Session) appendHead(frame []byte) []byte {
+	var h wire.Head
+	o := &s.out
+	if len(frame) > 0 {
+		o.number++
+		s.counters.FramesOut++
+		h.Number = o.number
+	}
+	if s.in.received > s.in.acked {
+		h.Ack = s.in.received
+		s.in.acked = s.in.received
+		s.in.unacked = 0
+	}
+	s.in.ackAt, o.ackNow = time.Time{}, false
+	if len(o.pongs) > 0 {
+		h.Pong = &o.pongs[0]
+	}
+	var credits [creditsPerFrame]wire.Credit
+	h.Credits = s.takeCredits(credits[:0])
+	frame = wire.AppendHead(frame, &h)
+	if len(o.pongs) > 0 {
+		o.pongs = o.pongs[1:]
+	}
+	return frame
+}
+
+// takeCredits appends the totals that are to be stated now.
+func (s *Session) takeCredits(credits []wire.Credit) []wire.Credit {
+	o := &s.out
+	if o.dirtyIn {
+		o.dirtyIn = false
+		_, bytes := s.in.session.Totals()
+		_, transfer := s.in.transfer.Totals()
+		credits = append(credits, wire.Credit{Bytes: bytes, TransferBytes: transfer})
+	}
+	for len(o.dirty) > 0 && len(credits) < creditsPerFrame {
+		a := o.dirty[0]
+		o.dirty[0] = nil
+		o.dirty = o.dirty[1:]
+		a.dirty = false
+		messages, bytes := a.grant.Totals()
+		credits = append(credits, wire.Credit{EnvID: a.key.envID, Endpoint: a.key.endpoint, Messages: messages, Bytes: bytes})
+	}
+	return credits
+}

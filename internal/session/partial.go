@@ -1,0 +1,101 @@
+package session
+
+import (
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// beginTransfer takes the last event back, until its payload has come.
+func (s *Session) beginTransfer(ev *Event) *Violation {
+	in := &s.in
+	e := &in.env
+	p := &partial{event: *ev, size: e.TransferSize}
+	in.events = in.events[:len(in.events)-1]
+	message := p.event.Kind != wire.KindReply
+	switch {
+	case e.Transfer <= in.lastTransfer:
+		return violation("A15", codes.InvalidArgument, "transfer %d came after %d", e.Transfer, in.lastTransfer)
+	case len(in.transfers) >= int(s.own.Transfers):
+		return violation("A15", codes.ResourceExhausted, "more than %d transfers", s.own.Transfers)
+	case p.size == 0 || p.size > s.own.MessageBytes:
+		return violation("A16", codes.ResourceExhausted, "a transfer of %d bytes, where %d are allowed", p.size, s.own.MessageBytes)
+	case message && !in.transfer.Receive(1, p.size):
+		return violation("A19", codes.ResourceExhausted, "the session's window for transfers is overrun")
+	}
+	if message {
+		p.event.Cost.transfer = p.size
+	}
+	in.lastTransfer = e.Transfer
+	if in.transfers == nil {
+		in.transfers = make(map[uint64]*partial)
+	}
+	p.data = make([]byte, 0, min(p.size, reservedTransfer))
+	in.transfers[e.Transfer] = p
+	return nil
+}
+
+// receiveChunk takes a chunk; the last one makes the message whole.
+func (s *Session) receiveChunk(size uint64) *Violation {
+	in := &s.in
+	e := &in.env
+	p := in.transfers[e.ID]
+	switch {
+	case p == nil && e.ID <= in.lastTransfer:
+		s.counters.LateChunks++
+		return nil
+	case p == nil:
+		return violation("A17", codes.InvalidArgument, "a chunk of transfer %d, which has not begun", e.ID)
+	case len(e.Payload) == 0 || uint64(len(p.data)+len(e.Payload)) > p.size:
+		return violation("A16", codes.InvalidArgument, "transfer %d has an empty chunk, or more bytes than it told", e.ID)
+	}
+	if a := p.event.Account; a != nil {
+		a.grant.Receive(0, size)
+		p.event.Cost.mailbox += size
+	}
+	p.data = append(p.data, e.Payload...)
+	if uint64(len(p.data)) < p.size {
+		return nil
+	}
+	delete(in.transfers, e.ID)
+	p.event.Payload, p.event.Encoding = p.data, wire.Proto
+	if p.event.Kind == wire.KindReply {
+		s.deliverReply(&p.event)
+	} else {
+		in.events = append(in.events, p.event)
+	}
+	return nil
+}
+
+// receiveAbort forgets a partial message. Its credit returns, as if it had been taken; an aborted ask is not answered.
+func (s *Session) receiveAbort() {
+	in := &s.in
+	p := in.transfers[in.env.ID]
+	if p == nil {
+		s.counters.LateChunks++
+		return
+	}
+	delete(in.transfers, in.env.ID)
+	switch p.event.Kind {
+	case wire.KindReply:
+		p.event.Payload, p.event.Status = nil, in.env.Status
+		s.deliverReply(&p.event)
+		return
+	case wire.KindAsk:
+		in.open--
+	}
+	s.Take(p.event.Account, p.event.Cost)
+	s.StateCredit(p.event.Account)
+}
+
+// validateMethod checks the form "package.Service/Method".
+func validateMethod(m string) error {
+	service, method, ok := strings.Cut(m, "/")
+	if !ok || service == "" || method == "" || strings.Contains(method, "/") || len(m) > 1024 {
+		return fmt.Errorf("parley: invalid method %.300q: it must be \"package.Service/Method\"", m)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package session
+
+import (
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// maxMetadataBytes bounds the metadata of one message.
+const maxMetadataBytes = 64 << 10
+
+// Reply answers an ask or a lookup of the peer.
+type Reply struct {
+	ID uint64
+	// Status is nil for OK.
+	Status          *spb.Status
+	Header, Trailer []wire.Metadata
+	// Payload is kept if it is longer than ChunkBytes, copied otherwise.
+	Payload []byte
+	// Encoding is wire.Proto or wire.JSON, or wire.NoPayload beside a status.
+	Encoding wire.Encoding
+}
+
+func (r *Reply) envelope() wire.Envelope {
+	return wire.Envelope{Kind: wire.KindReply, ID: r.ID, Status: r.Status, Metadata: r.Header, Trailer: r.Trailer, Payload: r.Payload, Encoding: r.Encoding}
+}
+
+// Reply queues r. Replies take no credit and never wait; if too much of them is waiting to be written, or r is too large,
+// an error takes the place of r.
+func (s *Session) Reply(r *Reply) {
+	s.in.open--
+	if s.over != nil {
+		return
+	}
+	if e := s.refuseReply(r); e != nil {
+		*r = Reply{ID: r.ID, Status: e.GRPCStatus().Proto()}
+	}
+	if len(r.Payload) > ChunkBytes && r.Encoding == wire.Proto {
+		t := s.newTransfer(r.Payload)
+		t.isReply = true
+		kept := *r
+		t.reply = &kept
+		s.out.largeReplies += len(r.Payload)
+		s.out.replies = append(s.out.replies, t)
+		return
+	}
+	e := &s.out.scratch
+	*e = r.envelope()
+	s.append(e)
+	*e = wire.Envelope{}
+}
+
+func (s *Session) refuseReply(r *Reply) *endpoint.Error {
+	limit := s.peer.MessageBytes
+	if r.Encoding == wire.JSON {
+		limit = min(limit, s.peer.FrameBytes/2)
+	}
+	var e *endpoint.Error
+	switch {
+	case uint64(len(r.Payload)) > limit:
+		e = tooLarge(len(r.Payload), limit)
+		e.Text = "reply: " + e.Text
+	case metadataBytes(r.Header)+metadataBytes(r.Trailer) > maxMetadataBytes:
+		e = &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "reply: more than 64 KiB of metadata"}
+	case s.out.queued+s.out.largeReplies > replyBytes:
+		e = overloaded("", "the asker does not read its replies")
+	default:
+		return nil
+	}
+	e.Phase, e.Execution = endpoint.PhaseSent, endpoint.MayHaveExecuted
+	return e
+}
+
+func metadataBytes(md []wire.Metadata) int {
+	n := 0
+	for i := range md {
+		n += len(md[i].Key) + len(md[i].Value) + 8
+	}
+	return n
+}
+
+// Receipt answers a send of the peer that has an id.
+func (s *Session) Receipt(id uint64, status *spb.Status) {
+	if s.over == nil {
+		s.append(&wire.Envelope{Kind: wire.KindReceipt, ID: id, Status: status})
+	}
+}

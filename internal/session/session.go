@@ -1,0 +1,148 @@
+package session
+
+import (
+	"math"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/credit"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// Session is one side of an open session. It is not safe for concurrent use, but for Take.
+type Session struct {
+	own  Limits // what this side, as a receiver, allows
+	peer Limits // what the peer, as a receiver, allows
+
+	in       incoming
+	out      outgoing
+	asks     asks
+	counters Counters
+
+	over *endpoint.Error // why nothing more can be sent; nil while the session lives
+}
+
+// Counters are totals of what was done and ignored.
+type Counters struct {
+	// FramesIn and FramesOut count frames with a number.
+	FramesIn, FramesOut uint64
+	// LateReplies count replies and receipts to nothing that waits.
+	LateReplies uint64
+	// LateCancels count cancels of nothing that runs.
+	LateCancels uint64
+	// LateChunks count chunks and aborts of no transfer.
+	LateChunks uint64
+	// StaleTotals count acknowledgements and credit below what was said before.
+	StaleTotals uint64
+	// Duplicates count frames that had arrived before.
+	Duplicates uint64
+}
+
+// mailboxKey names a mailbox at the other side.
+type mailboxKey struct{ envID, endpoint string }
+
+// New returns an open session. own is what this side told the peer, peer what the peer told.
+func New(own, peer Limits) *Session {
+	s := &Session{own: own, peer: peer}
+	s.in.accounts = make(map[mailboxKey]*Account)
+	s.in.routes = make(map[uint32]*Destination)
+	s.in.session = credit.NewGrant(math.MaxInt64, own.SessionBytes)
+	s.in.transfer = credit.NewGrant(math.MaxInt64, own.TransferBytes)
+	s.out.accounts = make(map[mailboxKey]*account)
+	s.out.routes = make(map[wire.Target]uint32)
+	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
+	s.out.transfer = credit.NewWindow(math.MaxUint64, peer.TransferBytes)
+	s.asks.waiting = make(map[uint64]*Ask)
+	return s
+}
+
+// Counters returns the counters.
+func (s *Session) Counters() Counters { return s.counters }
+
+// Over returns why the session is over, or nil.
+func (s *Session) Over() *endpoint.Error { return s.over }
+
+// Deadline returns when Tick should be called at the latest; zero for never.
+func (s *Session) Deadline() time.Time {
+	d := s.in.ackAt
+	if a := s.asks.first; a != nil && (d.IsZero() || a.Expires.Before(d)) {
+		d = a.Expires
+	}
+	return d
+}
+
+// Tick tells the time. It returns the asks that have expired, which are not pending any more and have to be completed by
+// the caller.
+func (s *Session) Tick(now time.Time) []*Ask {
+	if !s.in.ackAt.IsZero() && !now.Before(s.in.ackAt) {
+		s.in.ackAt = time.Time{}
+		s.out.ackNow = true
+	}
+	var expired []*Ask
+	for a := s.asks.first; a != nil && !now.Before(a.Expires); a = s.asks.first {
+		s.Abandon(a)
+		expired = append(expired, a)
+	}
+	return expired
+}
+
+// End ends the session for the reason e: nothing is sent or accepted any more, those who wait for room are woken, and the
+// pending asks are returned, with the error for each. Ending twice returns nothing the second time.
+func (s *Session) End(e *endpoint.Error) (asks []*Ask, errs []*endpoint.Error) {
+	if s.over == nil {
+		s.over = e
+	}
+	for _, a := range s.out.accounts {
+		a.window.Waiters.WakeAll()
+	}
+	for id, a := range s.asks.waiting {
+		failed := *e
+		failed.Phase = endpoint.PhaseSent
+		failed.Execution = endpoint.MayHaveExecuted
+		if id > s.out.written || a.transfer != nil && !a.transfer.written() {
+			failed.Execution = endpoint.NotExecuted
+		}
+		s.asks.remove(a)
+		asks = append(asks, a)
+		errs = append(errs, &failed)
+	}
+	s.out.transfers, s.out.replies = nil, nil
+	return asks, errs
+}
+
+// Bye queues the last envelope of this side; after it only replies to nothing would come, so nothing more is accepted.
+func (s *Session) Bye(e *endpoint.Error) {
+	if s.over != nil {
+		return
+	}
+	s.append(&wire.Envelope{Kind: wire.KindBye, Status: e.GRPCStatus().Proto()})
+	s.over = e
+}
+
+// Idle reports whether nothing waits to be written.
+func (s *Session) Idle() bool {
+	return s.out.queued == 0 && len(s.out.transfers) == 0 && len(s.out.replies) == 0
+}
+
+// OpenAsks returns how many asks of the peer have not been answered.
+func (s *Session) OpenAsks() int { return s.in.open }
+
+// Pending returns how many asks of this side wait for a reply.
+func (s *Session) Pending() int { return len(s.asks.waiting) }
+
+func sessionOver(e *endpoint.Error) *endpoint.Error {
+	failed := *e
+	failed.Phase = endpoint.PhaseQueued
+	failed.Execution = endpoint.NotExecuted
+	return &failed
+}
+
+func overloaded(setting, text string) *endpoint.Error {
+	return &endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: text, Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Setting: setting}
+}
+
+func gap(want, got uint64) *Violation {
+	return violation("A6", codes.DataLoss, "frame %d came where %d was due", got, want)
+}

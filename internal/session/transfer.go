@@ -1,0 +1,94 @@
+package session
+
+import (
+	"fmt"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// transfer is a payload that is being sent in chunks.
+type transfer struct {
+	id      uint64
+	data    []byte
+	sent    int
+	account *account // nil for a reply
+	reply   *Reply   // of a reply that has not started
+	isReply bool
+}
+
+func (t *transfer) written() bool { return t.sent == len(t.data) }
+
+func (s *Session) newTransfer(data []byte) *transfer {
+	s.out.lastTransfer++
+	return &transfer{id: s.out.lastTransfer, data: data}
+}
+
+// nextChunk makes the body of a frame with the next chunk of the transfer whose turn it is.
+func (s *Session) nextChunk() []byte {
+	o := &s.out
+	t := o.transfers[0]
+	n := min(len(t.data)-t.sent, ChunkBytes)
+	e := &o.scratch
+	*e = wire.Envelope{Kind: wire.KindChunk, ID: t.id, Payload: t.data[t.sent : t.sent+n]}
+	body := e.Append(s.buffer())
+	if t.account != nil {
+		t.account.window.Charge(0, uint64(e.Size()))
+	}
+	*e = wire.Envelope{}
+	t.sent += n
+	copy(o.transfers, o.transfers[1:])
+	o.transfers[len(o.transfers)-1] = t
+	if t.written() {
+		s.endTransfer(t)
+	}
+	return body
+}
+
+// abort ends a transfer that has not been written wholly.
+func (s *Session) abort(t *transfer) {
+	s.append(&wire.Envelope{Kind: wire.KindAbort, ID: t.id})
+	s.endTransfer(t)
+}
+
+func (s *Session) endTransfer(t *transfer) {
+	o := &s.out
+	for i, other := range o.transfers {
+		if other == t {
+			last := len(o.transfers) - 1
+			copy(o.transfers[i:], o.transfers[i+1:])
+			o.transfers[last] = nil
+			o.transfers = o.transfers[:last]
+			break
+		}
+	}
+	if t.isReply {
+		o.largeReplies -= len(t.data)
+	}
+	if t.account != nil {
+		t.account.transfer = nil
+	}
+	s.wake()
+}
+
+// startReplies starts large replies that waited for a transfer to end.
+func (s *Session) startReplies() {
+	o := &s.out
+	for len(o.replies) > 0 && len(o.transfers) < int(s.peer.Transfers) {
+		t := o.replies[0]
+		o.replies[0] = nil
+		o.replies = o.replies[1:]
+		e := t.reply.envelope()
+		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(t.data))
+		t.reply = nil
+		s.append(&e)
+		o.transfers = append(o.transfers, t)
+	}
+}
+
+func tooLarge(size int, limit uint64) *endpoint.Error {
+	return &endpoint.Error{
+		Reason: endpoint.ReasonTooLarge, Text: fmt.Sprintf("%d bytes, where the receiver allows %d", size, limit),
+		Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted,
+	}
+}
