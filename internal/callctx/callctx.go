@@ -113,6 +113,13 @@ func (c *Context) AfterFunc(f func()) func() bool {
 	}
 }
 
+// Running reports whether c has not ended by Cancel.
+func (c *Context) Running() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil
+}
+
 // Cancel ends c with err, which is context.Canceled or context.DeadlineExceeded. cause, if not nil, is what Cause returns. Only the first call counts.
 func (c *Context) Cancel(err, cause error) {
 	c.mu.Lock()

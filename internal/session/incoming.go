@@ -47,20 +47,34 @@ type partial struct {
 // Receive takes a frame over. The events are valid until the next call; payloads alias frame, which must not be changed.
 // After a violation the session, or its stream, is to be ended; the events before it count.
 func (s *Session) Receive(now time.Time, frame []byte) ([]Event, *Violation) {
-	in := &s.in
-	in.events = in.events[:0]
-	if uint64(len(frame)) > s.own.FrameBytes {
-		return nil, violation("A2", codes.ResourceExhausted, "a frame of %d bytes, where %d are allowed", len(frame), s.own.FrameBytes)
+	if v := s.parse(frame); v != nil {
+		return nil, v
 	}
-	in.head.Reset()
-	if err := wire.ParseHead(frame, &in.head); err != nil {
-		return nil, violation("A1", codes.InvalidArgument, "undecodable frame: %v", err)
-	}
-	h := &in.head
+	h := &s.in.head
 	if h.Hello != nil || h.Welcome != nil || h.Refusal != nil {
 		return nil, violation("A8", codes.FailedPrecondition, "hello, welcome or refusal in an open session")
 	}
 	return s.receive(now, frame)
+}
+
+// ReceiveFirst is Receive for the frame that had the hello of the dialler.
+func (s *Session) ReceiveFirst(now time.Time, frame []byte) ([]Event, *Violation) {
+	if v := s.parse(frame); v != nil {
+		return nil, v
+	}
+	return s.receive(now, frame)
+}
+
+// parse checks the size of a frame and parses its head into s.in.head.
+func (s *Session) parse(frame []byte) *Violation {
+	s.in.events = s.in.events[:0]
+	if uint64(len(frame)) > s.own.FrameBytes {
+		return violation("A2", codes.ResourceExhausted, "a frame of %d bytes, where %d are allowed", len(frame), s.own.FrameBytes)
+	}
+	if err := wire.ParseHead(frame, &s.in.head); err != nil {
+		return violation("A1", codes.InvalidArgument, "undecodable frame: %v", err)
+	}
+	return nil
 }
 
 // receive takes over a frame whose head has been parsed into s.in.head.

@@ -1,0 +1,124 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/link"
+)
+
+// Config is what a Client needs of its Env.
+type Config struct {
+	// Link is what the Env says of itself when it dials.
+	Link *link.Config
+	// DialOptions are those of the connections that the Client makes.
+	DialOptions []grpc.DialOption
+	// ConnectTimeout bounds one attempt to connect.
+	ConnectTimeout time.Duration
+	// AskTimeout ends asks whose context has no deadline.
+	AskTimeout time.Duration
+	// QueueTimeout bounds the wait for room in a peer's mailbox.
+	QueueTimeout time.Duration
+	// Go runs a function on a goroutine that the Env waits for.
+	Go func(func())
+	// Connected is called with each link that begins.
+	Connected func(*link.Link)
+}
+
+// Client keeps the sessions that an Env has dialled. Its methods may be called concurrently.
+type Client struct {
+	config Config
+	life   context.Context // of attempts to connect
+	end    context.CancelFunc
+
+	mu     sync.Mutex
+	peers  map[string]*peer // by address; those with a link or an attempt, and those with a connection of the user's
+	closed bool
+}
+
+// New returns a Client without sessions.
+func New(c Config) *Client {
+	life, end := context.WithCancel(context.Background())
+	return &Client{config: c, life: life, end: end, peers: make(map[string]*peer)}
+}
+
+// Use makes the Client reach address by cc, which it does not close. It fails with ErrDuplicate if there is a session with that address already, or another
+// connection.
+func (c *Client) Use(address string, cc grpc.ClientConnInterface) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.peers[address] != nil {
+		return &endpoint.Error{Reason: endpoint.ReasonDuplicate, Text: "there is a connection to " + address + " already", Peer: address}
+	}
+	c.peers[address] = &peer{client: c, address: address, cc: cc, owned: true}
+	return nil
+}
+
+// Close refuses new sessions and ends the attempts to connect. Sessions that live go on.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.end()
+}
+
+// Caller returns what carries messages to the endpoint of ref, which is not one of this Env.
+func (c *Client) Caller(ref endpoint.Ref) endpoint.Caller {
+	r := &remote{client: c, name: ref.Name(), address: ref.Address(), envID: ref.EnvID()}
+	if r.address == "" {
+		r.address = ref.Via()
+	}
+	return r
+}
+
+// link returns the session with the Env at address, connecting if there is none. noWait fails instead of waiting, but
+// begins to connect; wait goes on until ctx ends where a connection fails.
+func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*link.Link, *endpoint.Error) {
+	backoff := newBackoff()
+	for {
+		c.mu.Lock()
+		if c.closed {
+			c.mu.Unlock()
+			return nil, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: "this Env is shut down, or being shut down", Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
+		}
+		p := c.peers[address]
+		if p == nil {
+			p = &peer{client: c, address: address}
+			c.peers[address] = p
+		}
+		if l := p.live(); l != nil {
+			c.mu.Unlock()
+			return l, nil
+		}
+		a := p.connectLocked()
+		c.mu.Unlock()
+		if noWait {
+			return nil, connecting(&endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: "there is no session yet; one is being opened"})
+		}
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			return nil, connecting(endpoint.ContextError(ctx))
+		}
+		if a.err == nil {
+			return a.link, nil
+		}
+		if !wait {
+			return nil, a.err
+		}
+		if err := backoff.sleep(ctx); err != nil {
+			e := connecting(endpoint.ContextError(ctx))
+			e.Text = "the last attempt: " + a.err.Text
+			return nil, e
+		}
+	}
+}
+
+func connecting(e *endpoint.Error) *endpoint.Error {
+	e.Phase, e.Execution = endpoint.PhaseConnecting, endpoint.NotExecuted
+	return e
+}

@@ -1,0 +1,38 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"github.com/parley-rpc/parley/endpoint"
+)
+
+// Lookup asks the Env of ref whether the endpoint exists and implements service; an empty service is any. It connects if
+// there is no session.
+func (c *Client) Lookup(ctx context.Context, ref endpoint.Ref, service string) *endpoint.Error {
+	r := c.Caller(ref).(*remote)
+	l, envID, err := r.session(ctx, false, false)
+	if err != nil {
+		return err
+	}
+	done := make(lookup, 1)
+	a := &remoteAsk{link: l}
+	a.ask.Done = done
+	a.ask.Expires = time.Now().Add(c.config.AskTimeout)
+	if err := l.Lookup(&a.ask, envID, ref.Name(), service); err != nil {
+		return err
+	}
+	select {
+	case r := <-done:
+		return r.Err
+	case <-ctx.Done():
+		a.Abandon(endpoint.ContextError(ctx))
+		return (<-done).Err
+	}
+}
+
+// lookup is the Completion of a lookup.
+type lookup chan endpoint.Response
+
+// Complete implements endpoint.Completion.
+func (l lookup) Complete(r endpoint.Response) { l <- r }

@@ -1,0 +1,110 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/link"
+)
+
+// peer is one address. Its fields are guarded by the client's mu.
+type peer struct {
+	client  *Client
+	address string
+	cc      grpc.ClientConnInterface // the user's, if owned; otherwise made for each attempt
+	owned   bool                     // by the user
+	link    *link.Link
+	attempt *attempt // under way; nil if none is
+}
+
+// attempt is one attempt to connect, which all who want the session wait for together.
+type attempt struct {
+	done chan struct{} // closed when link or err is set
+	link *link.Link
+	err  *endpoint.Error
+}
+
+// live returns the session, or nil if there is none.
+func (p *peer) live() *link.Link {
+	if p.link == nil {
+		return nil
+	}
+	select {
+	case <-p.link.Over():
+		return nil
+	default:
+		return p.link
+	}
+}
+
+// connectLocked begins to connect, unless somebody has.
+func (p *peer) connectLocked() *attempt {
+	if p.attempt == nil {
+		p.attempt = &attempt{done: make(chan struct{})}
+		p.client.config.Go(p.connect)
+	}
+	return p.attempt
+}
+
+// connect makes one attempt, and after it, if there is a session, waits for its end.
+func (p *peer) connect() {
+	c := p.client
+	ctx, cancel := context.WithTimeoutCause(c.life, c.config.ConnectTimeout, errConnectTimeout)
+	l, closeConn, err := p.dial(ctx)
+	cancel()
+	c.mu.Lock()
+	a := p.attempt
+	p.attempt = nil
+	p.link = l
+	if err != nil && !p.owned {
+		delete(c.peers, p.address)
+	}
+	c.mu.Unlock()
+	a.link, a.err = l, err
+	if err != nil {
+		closeConn()
+		close(a.done)
+		return
+	}
+	c.config.Connected(l)
+	close(a.done)
+	l.Wait()
+	closeConn()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.link == l {
+		p.link = nil
+		if p.attempt == nil && !p.owned && c.peers[p.address] == p {
+			delete(c.peers, p.address)
+		}
+	}
+}
+
+var errConnectTimeout = errors.New("the time to connect is over")
+
+// dial opens a session. The second result closes the connection, which is made for this session alone unless it is the
+// user's.
+func (p *peer) dial(ctx context.Context) (*link.Link, func(), *endpoint.Error) {
+	closeConn := func() {}
+	cc := p.cc
+	if !p.owned {
+		conn, err := grpc.NewClient("dns:///"+p.address, p.client.config.DialOptions...)
+		if err != nil {
+			return nil, closeConn, connecting(&endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: err.Error(), Cause: err})
+		}
+		cc = conn
+		closeConn = func() { _ = conn.Close() } // its only error is that it is closed already
+	}
+	l, err := link.Dial(ctx, cc, p.client.config.Link)
+	if err != nil && context.Cause(ctx) == errConnectTimeout {
+		err = connecting(&endpoint.Error{
+			Reason: endpoint.ReasonUnreachable, Setting: "parley.WithConnectTimeout",
+			Text: fmt.Sprintf("no answer in %s", p.client.config.ConnectTimeout), Cause: errConnectTimeout,
+		})
+	}
+	return l, closeConn, err
+}

@@ -1,0 +1,43 @@
+package main
+
+import "google.golang.org/protobuf/compiler/protogen"
+
+func nameConst(s *protogen.Service) string         { return s.GoName + "Name" }
+func refType(s *protogen.Service) string           { return s.GoName + "Ref" }
+func newFunc(s *protogen.Service) string           { return "New" + s.GoName }
+func lookupFunc(s *protogen.Service) string        { return "Lookup" + s.GoName }
+func registerFunc(s *protogen.Service) string      { return "Register" + s.GoName }
+func serviceFunc(s *protogen.Service) string       { return s.GoName + "Service" }
+func endpointType(s *protogen.Service) string      { return s.GoName + "Endpoint" }
+func unimplementedType(s *protogen.Service) string { return "Unimplemented" + s.GoName }
+func methodConst(m *protogen.Method) string        { return m.Parent.GoName + m.GoName + "Method" }
+
+// serviceIdentifiers returns the package-level identifiers that are made for s itself.
+func serviceIdentifiers(s *protogen.Service) []string {
+	return []string{
+		nameConst(s), refType(s), newFunc(s), lookupFunc(s), registerFunc(s), serviceFunc(s), endpointType(s), unimplementedType(s),
+	}
+}
+
+// fieldName returns the name of the field of the Ref.
+func fieldName(m *protogen.Method) string {
+	if m.GoName == "Ref" {
+		return "Ref_" // the Ref has a method of the name
+	}
+	return m.GoName
+}
+
+// unary returns the methods that are generated.
+func unary(s *protogen.Service) []*protogen.Method {
+	var methods []*protogen.Method
+	for _, m := range s.Methods {
+		if !isStreaming(m) {
+			methods = append(methods, m)
+		}
+	}
+	return methods
+}
+
+func isStreaming(m *protogen.Method) bool {
+	return m.Desc.IsStreamingClient() || m.Desc.IsStreamingServer()
+}

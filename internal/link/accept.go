@@ -1,0 +1,154 @@
+package link
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-rpc/parley/endpoint"
+	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
+	"github.com/parley-rpc/parley/internal/session"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// opened is what was read of a stream before its link: the first frame, or an error.
+type opened struct {
+	frame []byte
+	err   error
+}
+
+// Accept opens the session of a stream that a dialler has begun. The error, a gRPC status, is for the stream's handler to
+// return. goes runs a function on a goroutine that somebody waits for: it reads the hello, and outlives Accept if none comes.
+func Accept(stream Stream, c *Config, goes func(func())) (*Link, error) {
+	first := make(chan opened, 1)
+	goes(func() {
+		var f wire.Frame
+		err := stream.RecvMsg(&f)
+		first <- opened{f.Bytes(), err}
+	})
+	timeout := time.NewTimer(HelloTimeout)
+	defer timeout.Stop()
+	select {
+	case o := <-first:
+		if o.err != nil {
+			return nil, status.Error(codes.Canceled, "parley: the stream ended before hello")
+		}
+		return accept(stream, c, o.frame)
+	case <-timeout.C:
+		return nil, status.Errorf(codes.DeadlineExceeded, "parley: no hello came in %s", HelloTimeout)
+	case <-stream.Context().Done():
+		return nil, status.FromContextError(stream.Context().Err()).Err()
+	}
+}
+
+func accept(stream Stream, c *Config, frame []byte) (*Link, error) {
+	var h wire.Head
+	if err := wire.ParseHead(frame, &h); err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "parley: undecodable frame: %v", err)
+	}
+	hello := h.Hello
+	if hello == nil {
+		return nil, status.Error(codes.FailedPrecondition, "parley: the first frame of a stream must have a hello")
+	}
+	if r := refuse(c, hello); r != nil {
+		return nil, sendRefusal(stream, c, r)
+	}
+	limits := c.Limits
+	if !hello.GetWaitsForWelcome() {
+		limits = atLeastInitial(limits)
+	}
+	id := uuid.NewString()
+	token := make([]byte, 32)
+	rand.Read(token) //nolint:errcheck // it never fails
+	l := &Link{
+		peer:    endpoint.Peer{EnvID: hello.GetEnvId(), Address: hello.GetAddress(), Remote: remoteAddr(stream.Context()), Session: id},
+		stream:  stream,
+		handler: c.Handler,
+		token:   token,
+		session: session.New(limits, session.LimitsFromProto(hello.GetLimits())),
+	}
+	if !c.Table.add(l, hello.GetNew().GetToken()) {
+		return nil, sendRefusal(stream, c, &parleyv1.Refusal{
+			Reason:  parleyv1.Refusal_REASON_DENIED,
+			Message: "this Env id has a live session here, and the hello does not bring its token",
+		})
+	}
+	welcome := wire.NewFrame(wire.AppendHead(nil, &wire.Head{Welcome: &parleyv1.Welcome{
+		Revision: session.HighestRevision,
+		Limits:   limits.Proto(),
+		EnvId:    c.EnvID,
+		Address:  c.address(),
+		Session:  id,
+		Token:    token,
+	}}))
+	if err := stream.SendMsg(welcome); err != nil {
+		c.Table.Remove(l)
+		return nil, status.Convert(err).Err()
+	}
+	l.start(frame)
+	return l, nil
+}
+
+// refuse returns why a hello is not taken, or nil.
+func refuse(c *Config, hello *parleyv1.Hello) *parleyv1.Refusal {
+	lowest := max(hello.GetLowestRevision(), 1)
+	highest := max(hello.GetHighestRevision(), lowest)
+	if lowest > session.HighestRevision || highest < session.LowestRevision {
+		return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_REVISION, Message: "no revision that both sides speak"}
+	}
+	if a := hello.GetAttach(); a != nil {
+		if a.GetEnvId() != "" && a.GetEnvId() != c.EnvID {
+			return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_WRONG_ENV, Message: "this is another Env"}
+		}
+		return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_UNKNOWN, Message: "no such session"}
+	}
+	if id := hello.GetEnvId(); id != "" {
+		if u, err := uuid.Parse(id); err != nil || u.String() != id || id == c.EnvID {
+			return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_DENIED, Message: "the Env id is not a uuid, or is this Env's own"}
+		}
+	}
+	return nil
+}
+
+func sendRefusal(stream Stream, c *Config, r *parleyv1.Refusal) error {
+	r.EnvId = c.EnvID
+	r.LowestRevision, r.HighestRevision = session.LowestRevision, session.HighestRevision
+	if err := stream.SendMsg(wire.NewFrame(wire.AppendHead(nil, &wire.Head{Refusal: r}))); err != nil {
+		return status.Convert(err).Err()
+	}
+	code := codes.FailedPrecondition
+	if r.GetReason() == parleyv1.Refusal_REASON_DENIED {
+		code = codes.PermissionDenied
+	}
+	return status.Errorf(code, "parley: refused: %s", r.GetMessage())
+}
+
+// atLeastInitial raises limits to the initial ones: a dialler that does not wait for the welcome may rely on them.
+func atLeastInitial(l session.Limits) session.Limits {
+	i := session.InitialLimits()
+	return session.Limits{
+		MailboxMessages: max(l.MailboxMessages, i.MailboxMessages),
+		MailboxBytes:    max(l.MailboxBytes, i.MailboxBytes),
+		SessionBytes:    max(l.SessionBytes, i.SessionBytes),
+		TransferBytes:   max(l.TransferBytes, i.TransferBytes),
+		ReplayBytes:     max(l.ReplayBytes, i.ReplayBytes),
+		MessageBytes:    max(l.MessageBytes, i.MessageBytes),
+		FrameBytes:      max(l.FrameBytes, i.FrameBytes),
+		Routes:          max(l.Routes, i.Routes),
+		Transfers:       max(l.Transfers, i.Transfers),
+		Pending:         max(l.Pending, i.Pending),
+		Mailboxes:       max(l.Mailboxes, i.Mailboxes),
+	}
+}
+
+func remoteAddr(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		return p.Addr.String()
+	}
+	return ""
+}

@@ -1,0 +1,34 @@
+package link
+
+import (
+	"time"
+
+	"github.com/parley-rpc/parley/internal/session"
+)
+
+// Method is the full gRPC method that carries sessions.
+const Method = "/parley.v1.Parley/Connect"
+
+// HelloTimeout is how long a listener waits for the hello.
+const HelloTimeout = 10 * time.Second
+
+// Config is what an Env says of itself in openings.
+type Config struct {
+	// EnvID is the id of the Env, a uuid v7.
+	EnvID string
+	// Address is where the Env listens, HOST:PORT; nil or an empty result in client mode.
+	Address func() string
+	// Limits are what the Env allows its peers.
+	Limits session.Limits
+	// Handler gets what links receive.
+	Handler Handler
+	// Table has the links that live.
+	Table *Table
+}
+
+func (c *Config) address() string {
+	if c.Address == nil {
+		return ""
+	}
+	return c.Address()
+}

@@ -1,0 +1,55 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
+	"github.com/parley-rpc/parley/internal/link"
+)
+
+// serviceDesc is that of the generated code, but its handler reads and writes frames that are encoded already.
+var serviceDesc = grpc.ServiceDesc{
+	ServiceName: parleyv1.Parley_ServiceDesc.ServiceName,
+	HandlerType: (*connector)(nil),
+	Streams: []grpc.StreamDesc{{
+		StreamName:    "Connect",
+		Handler:       func(srv any, stream grpc.ServerStream) error { return srv.(connector).connect(stream) },
+		ServerStreams: true,
+		ClientStreams: true,
+	}},
+	Metadata: parleyv1.Parley_ServiceDesc.Metadata,
+}
+
+type connector interface {
+	connect(stream grpc.ServerStream) error
+}
+
+// RegisterOn puts the service parley.v1.Parley on a gRPC server, before it serves. connected is called with each link that begins.
+func (s *Server) RegisterOn(r grpc.ServiceRegistrar, connected func(*link.Link)) {
+	r.RegisterService(&serviceDesc, &streams{s, connected})
+}
+
+type streams struct {
+	server    *Server
+	connected func(*link.Link)
+}
+
+// connect carries a session. It is the gRPC handler, whose return ends the stream, and with it what the link's reader and
+// writer are blocked on.
+func (s *streams) connect(stream grpc.ServerStream) error {
+	l, err := link.Accept(stream, s.server.config.Link, s.server.Go)
+	if err != nil {
+		return err
+	}
+	s.server.Go(l.Wait)
+	s.connected(l)
+	select {
+	case <-l.Over():
+	case <-stream.Context().Done():
+		// The reader or writer ends the link; it may take them a moment.
+		l.Broken(context.Cause(stream.Context()))
+	}
+	return l.Err()
+}

@@ -1,0 +1,230 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/mailbox"
+)
+
+// The callbacks that run alone, whatever the concurrency.
+const (
+	onStart = "OnStart"
+	onStop  = "OnStop"
+)
+
+// hosted is an endpoint behind its mailbox.
+type hosted struct {
+	server   *Server
+	name     string
+	ref      endpoint.Ref
+	impl     any
+	settings endpoint.Settings
+	services map[string]struct{}
+	methods  map[string]*endpoint.ServiceMethod
+	box      *mailbox.Box[*call]
+	local    localWindow
+	failed   atomic.Bool // OnStart has failed: nothing is handled
+	ending   atomic.Bool // OnStop has begun: there is no Self any more
+}
+
+// Register hosts impl under name, runs its OnStart, and returns its Ref. It fails with endpoint.ErrInvalid, ErrDuplicate
+// and ErrEnvStopped, with the error of OnStart, or if ctx ends before OnStart has returned.
+func (s *Server) Register(ctx context.Context, name string, impl any, services []endpoint.Service, opts ...endpoint.Option) (endpoint.Ref, error) {
+	h, err := s.newHosted(name, impl, services, opts)
+	if err != nil {
+		return endpoint.Ref{}, registerError(name, err)
+	}
+	started := make(chan error, 1)
+	s.mu.Lock()
+	switch {
+	case s.closed:
+		err = errEnvStopped()
+	case s.hosted[name] != nil:
+		err = failure(endpoint.ReasonDuplicate, endpoint.NotExecuted, "there is already an endpoint called %s", name)
+	default:
+		s.hosted[name] = h
+		h.box.PostControl(h.control(onStart, func(c *call) { started <- h.onStart(c) }))
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return endpoint.Ref{}, registerError(name, err)
+	}
+	select {
+	case err = <-started:
+	case <-ctx.Done():
+		err = endpoint.ContextError(ctx)
+	}
+	if err != nil {
+		s.stop(h)
+		return endpoint.Ref{}, registerError(name, err)
+	}
+	return h.ref, nil
+}
+
+// newHosted makes an endpoint that is not yet known to anybody.
+func (s *Server) newHosted(name string, impl any, services []endpoint.Service, opts []endpoint.Option) (*hosted, error) {
+	if err := endpoint.ValidateName(name); err != nil {
+		return nil, err
+	}
+	if impl == nil {
+		return nil, failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "the endpoint is nil")
+	}
+	ref, err := s.config.Ref(name)
+	if err != nil {
+		return nil, err
+	}
+	h := &hosted{
+		server:   s,
+		name:     name,
+		ref:      ref,
+		impl:     impl,
+		settings: endpoint.ApplyOptions(opts...),
+		services: make(map[string]struct{}),
+		methods:  make(map[string]*endpoint.ServiceMethod),
+	}
+	for _, service := range services {
+		if _, twice := h.services[service.Name]; twice {
+			return nil, failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "service %s is given twice", service.Name)
+		}
+		h.services[service.Name] = struct{}{}
+		for i := range service.Methods {
+			h.methods[service.Methods[i].Name()] = &service.Methods[i]
+		}
+	}
+	limits := s.config.Link.Limits
+	h.local.init(limits.MailboxMessages, limits.MailboxBytes)
+	h.box = mailbox.New(mailbox.Config{Concurrency: h.settings.Concurrency, Released: h.settings.Released}, h.handle)
+	return h, nil
+}
+
+// Stop stops the endpoint of that name: the name is free at once, what is queued is still handled, then OnStop is called. The channel is
+// closed after that. It reports false if there is no such endpoint.
+func (s *Server) Stop(name string) (<-chan struct{}, bool) {
+	s.mu.Lock()
+	h := s.hosted[name]
+	s.mu.Unlock()
+	if h == nil {
+		return nil, false
+	}
+	s.stop(h)
+	return h.box.Done(), true
+}
+
+func (s *Server) stop(h *hosted) {
+	s.mu.Lock()
+	if s.hosted[h.name] == h {
+		delete(s.hosted, h.name)
+		s.stopped.add(h.name)
+		s.draining[h] = struct{}{}
+	}
+	s.mu.Unlock()
+	h.close()
+}
+
+// close posts OnStop, behind everything.
+func (h *hosted) close() {
+	h.box.Close(h.control(onStop, func(c *call) {
+		h.ending.Store(true)
+		h.onStop(c)
+		h.server.mu.Lock()
+		delete(h.server.draining, h)
+		h.server.mu.Unlock()
+	}))
+	h.local.close()
+}
+
+// find returns the endpoint of that name, or why there is none.
+func (s *Server) find(name string) (*hosted, *endpoint.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.hosted[name]; h != nil {
+		return h, nil
+	}
+	switch {
+	case s.closed:
+		return nil, errEnvStopped()
+	case s.stopped.has(name):
+		return nil, failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", name)
+	default:
+		return nil, failure(endpoint.ReasonEndpointNotFound, endpoint.NotExecuted, "could not find %s", name)
+	}
+}
+
+// Lookup returns why the endpoint does not exist or does not implement service, or nil. An empty service is any.
+func (s *Server) Lookup(name, service string) *endpoint.Error {
+	h, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	if _, ok := h.services[service]; !ok && service != "" {
+		return failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", name, service)
+	}
+	return nil
+}
+
+// Broadcast posts a network event to every endpoint that has the callback.
+func (s *Server) Broadcast(event func(ctx context.Context, impl any), during string, has func(impl any) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.hosted {
+		if has(h.impl) {
+			h.box.PostControl(h.control(during, func(c *call) { event(&c.ctx, h.impl) }))
+		}
+	}
+}
+
+func (h *hosted) onStart(c *call) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = newPanic(v, onStart)
+		}
+		if err != nil {
+			h.failed.Store(true)
+			h.onError(c, err)
+		}
+	}()
+	if s, ok := h.impl.(endpoint.Starter); ok {
+		return s.OnStart(&c.ctx)
+	}
+	return nil
+}
+
+func (h *hosted) onStop(c *call) {
+	if s, ok := h.impl.(endpoint.Stopper); ok && !h.failed.Load() {
+		if err := s.OnStop(&c.ctx); err != nil {
+			h.onError(c, err)
+		}
+	}
+}
+
+// onError tells the endpoint of an error that nobody else is told of. What goes wrong in OnError itself is only logged.
+func (h *hosted) onError(c *call, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			h.server.log.warn("parley: OnError panicked", "endpoint", h.name, "error", err, "panic", v)
+		}
+	}()
+	if e, ok := h.impl.(endpoint.ErrorHandler); ok {
+		e.OnError(&c.ctx, err)
+		return
+	}
+	h.server.log.warn("parley: endpoint failed", "endpoint", h.name, "error", err)
+}
+
+func registerError(name string, err error) error {
+	var e *endpoint.Error
+	if !errors.As(err, &e) {
+		reason := endpoint.ReasonHandler
+		if errors.Is(err, endpoint.ErrInvalid) {
+			reason = endpoint.ReasonInvalid
+		}
+		e = &endpoint.Error{Reason: reason, Text: err.Error(), Cause: err}
+	}
+	d := *e
+	d.Verb, d.Endpoint = "register", fmt.Sprintf("%.255s", name)
+	return &d
+}

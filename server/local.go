@@ -1,0 +1,215 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/credit"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// Caller returns what carries messages of this Env to its own endpoint of that name. They are encoded and decoded as those
+// from afar, so that neither side sees the other's later changes, and everything that can go wrong goes wrong in the same way.
+func (s *Server) Caller(name string) endpoint.Caller { return &localCaller{s, name} }
+
+type localCaller struct {
+	server *Server
+	name   string
+}
+
+// Peer implements endpoint.Caller.
+func (l *localCaller) Peer() string { return "local" }
+
+// Go implements endpoint.Caller.
+func (l *localCaller) Go(f func()) { l.server.Go(f) }
+
+// WaitsForItself implements endpoint.Caller.
+func (l *localCaller) WaitsForItself(ctx context.Context) bool {
+	h, err := l.server.find(l.name)
+	return err == nil && h.holdsUp(ctx)
+}
+
+// Send implements endpoint.Caller.
+func (l *localCaller) Send(ctx context.Context, r *endpoint.Request) error {
+	if err := l.post(ctx, r, nil); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Ask implements endpoint.Caller.
+func (l *localCaller) Ask(ctx context.Context, r *endpoint.Request, done endpoint.Completion) endpoint.Pending {
+	a := &localAsk{server: l.server, done: done}
+	if err := l.post(ctx, r, a); err != nil {
+		a.complete(endpoint.Response{Err: err})
+	}
+	return a
+}
+
+// post puts a message into the mailbox; a is nil for a send.
+func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk) *endpoint.Error {
+	h, err := l.server.find(l.name)
+	if err != nil {
+		return err
+	}
+	method := h.methods[r.Method]
+	if method == nil {
+		return failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", l.name, r.Method)
+	}
+	payload, encodeErr := proto.Marshal(r.Message)
+	if encodeErr != nil {
+		return failure(endpoint.ReasonUnencodable, endpoint.NotExecuted, "request: %v", encodeErr)
+	}
+	if limit := l.server.config.Link.Limits.MessageBytes; uint64(len(payload)) > limit {
+		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "%d bytes, where the receiver allows %d", len(payload), limit)
+	}
+	entries, mdErr := wire.FromMD(r.Metadata)
+	if mdErr != nil {
+		return failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "%v", mdErr)
+	}
+	if err := h.local.take(ctx, len(payload), r.NoWait, l.server.config.QueueTimeout); err != nil {
+		return err
+	}
+	c := &call{hosted: h, method: method, during: r.Method, payload: payload, encoding: wire.Proto, local: a, size: len(payload)}
+	var deadline time.Time
+	if a != nil {
+		deadline = r.Deadline
+		if deadline.IsZero() {
+			deadline = time.Now().Add(l.server.config.AskTimeout)
+			a.timer = time.AfterFunc(l.server.config.AskTimeout, a.timeOut)
+		}
+		a.call.Store(c)
+	}
+	c.begin(wire.MD(entries), deadline)
+	if h.box.Post(c) == 0 {
+		h.local.giveBack(c.size)
+		return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", l.name)
+	}
+	return nil
+}
+
+// localAsk is an ask to an endpoint of the same Env.
+type localAsk struct {
+	server *Server
+	done   endpoint.Completion
+	timer  *time.Timer // for the default timeout; nil if the context has a deadline
+	call   atomic.Pointer[call]
+	ended  atomic.Bool
+}
+
+// complete ends the ask, unless it has ended.
+func (a *localAsk) complete(r endpoint.Response) {
+	if !a.ended.CompareAndSwap(false, true) {
+		a.server.late.Add(1)
+		return
+	}
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.done.Complete(r)
+}
+
+func (a *localAsk) timeOut() {
+	a.Abandon(&endpoint.Error{Reason: endpoint.ReasonTimeout, Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted, Setting: "parley.WithAskTimeout"})
+}
+
+// Abandon implements endpoint.Pending.
+func (a *localAsk) Abandon(e *endpoint.Error) {
+	if !a.ended.CompareAndSwap(false, true) {
+		return
+	}
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	if c := a.call.Load(); c != nil {
+		err := context.Canceled
+		if e.Reason == endpoint.ReasonTimeout {
+			err = context.DeadlineExceeded
+		}
+		c.ctx.Cancel(err, nil)
+	}
+	a.done.Complete(endpoint.Response{Err: e})
+}
+
+// localWindow is the window of this Env's own senders into one mailbox.
+type localWindow struct {
+	mu     sync.Mutex
+	window *credit.Window
+	closed bool
+}
+
+func (w *localWindow) init(messages, bytes uint64) { w.window = credit.NewWindow(messages, bytes) }
+
+// take waits for room for a message of size bytes.
+func (w *localWindow) take(ctx context.Context, size int, noWait bool, timeout time.Duration) *endpoint.Error {
+	if w.tryTake(size, nil) {
+		return nil
+	}
+	queued := func(e *endpoint.Error) *endpoint.Error {
+		e.Phase, e.Execution = endpoint.PhaseQueued, endpoint.NotExecuted
+		return e
+	}
+	if noWait {
+		return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room"})
+	}
+	waiter := credit.NewWaiter()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	defer w.leave(waiter)
+	for !w.tryTake(size, waiter) {
+		select {
+		case <-waiter.Turn:
+		case <-ctx.Done():
+			return queued(endpoint.ContextError(ctx))
+		case <-timer.C:
+			return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room came free", Setting: "parley.WithQueueTimeout"})
+		}
+	}
+	return nil
+}
+
+func (w *localWindow) tryTake(size int, waiter *credit.Waiter) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// A closed mailbox refuses the message; nobody needs to wait for that.
+	if !w.closed && (w.window.Waiters.Blocks(waiter) || !w.window.Open()) {
+		if waiter != nil {
+			w.window.Waiters.Join(waiter)
+		}
+		return false
+	}
+	w.window.Charge(1, uint64(size))
+	return true
+}
+
+func (w *localWindow) leave(waiter *credit.Waiter) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.window.Waiters.Leave(waiter)
+	w.wakeLocked()
+}
+
+func (w *localWindow) giveBack(size int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.window.Refund(1, uint64(size))
+	w.wakeLocked()
+}
+
+func (w *localWindow) wakeLocked() {
+	if w.window.Open() {
+		w.window.Waiters.WakeHead()
+	}
+}
+
+func (w *localWindow) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	w.window.Waiters.WakeAll()
+}

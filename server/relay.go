@@ -1,0 +1,209 @@
+package server
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/mailbox"
+	"github.com/parley-rpc/parley/internal/session"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// mostRelays bounds the relays of an Env.
+const mostRelays = 4096
+
+// relayKey names a relay: all that one link sends to one endpoint of another Env.
+type relayKey struct {
+	from     *link.Link
+	envID    string
+	endpoint string
+}
+
+// relay passes messages on to an endpoint of a client-mode Env, one hop. It is a mailbox, so that it keeps the order, and
+// so that a slow receiver holds up only those who send to it.
+type relay struct {
+	server *Server
+	key    relayKey
+	box    *mailbox.Box[*relayed]
+}
+
+// relayed is a message that is passed on.
+type relayed struct {
+	relay    *relay
+	event    session.Event
+	deadline time.Time // zero: none
+	ask      session.Ask
+
+	to        atomic.Pointer[link.Link] // set before it is handed to that link
+	cancelled atomic.Bool
+}
+
+// relay posts a message to be passed on.
+func (d *delivery) relay(ev *session.Event) {
+	if err := d.mayRelay(ev.To.EnvID); err != nil {
+		d.refuse(ev, err)
+		return
+	}
+	r, err := d.server.relay(relayKey{d.link, ev.To.EnvID, ev.To.Endpoint})
+	if err != nil {
+		d.refuse(ev, err)
+		return
+	}
+	m := &relayed{relay: r, event: *ev, deadline: d.deadline(ev)}
+	if ev.Kind == wire.KindAsk {
+		d.link.Begin(ev.ID, m)
+	}
+	if r.box.Post(m) == 0 {
+		m.refuse(errEnvStopped())
+	}
+}
+
+// mayRelay returns why nothing can be passed on to an Env, or nil.
+func (d *delivery) mayRelay(envID string) *endpoint.Error {
+	if d.server.config.Link.Table.Get(envID) == nil {
+		return notHere(envID)
+	}
+	return nil
+}
+
+func notHere(envID string) *endpoint.Error {
+	return failure(endpoint.ReasonNotHere, endpoint.NotExecuted, "no session with Env %.64s here", envID)
+}
+
+// relay returns the relay with that key, made if there is none.
+func (s *Server) relay(key relayKey) (*relay, *endpoint.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.relays[key]; r != nil {
+		return r, nil
+	}
+	if s.closed {
+		return nil, errEnvStopped()
+	}
+	if len(s.relays) >= mostRelays {
+		return nil, failure(endpoint.ReasonOverloaded, endpoint.NotExecuted, "this Env relays to %d endpoints, and to no more", mostRelays)
+	}
+	r := &relay{server: s, key: key}
+	r.box = mailbox.New(mailbox.Config{}, func(_ mailbox.Turn, m *relayed) {
+		if m != nil {
+			m.pass()
+		}
+	})
+	s.relays[key] = r
+	return r, nil
+}
+
+// pass hands the message to the session with the Env that it is for.
+func (m *relayed) pass() {
+	s := m.relay.server
+	from := m.relay.key.from
+	from.Take(m.event.Account, m.event.Cost)
+	to := s.config.Link.Table.Get(m.relay.key.envID)
+	if to == nil {
+		m.refuse(notHere(m.relay.key.envID))
+		return
+	}
+	p := &session.Posting{
+		Target:   wire.Target{Endpoint: m.event.To.Endpoint, Method: m.event.To.Method},
+		Payload:  m.event.Payload,
+		Encoding: m.event.Encoding,
+		Metadata: m.event.Metadata,
+	}
+	ctx := s.life
+	if m.event.Kind == wire.KindAsk {
+		m.ask.Done = m
+		p.Ask = &m.ask
+	}
+	if !m.deadline.IsZero() {
+		remaining := time.Until(m.deadline)
+		if remaining <= 0 {
+			m.refuse(failure(endpoint.ReasonTimeout, endpoint.NotExecuted, "the deadline passed in the relay"))
+			return
+		}
+		p.RemainingMicros = uint64(remaining.Microseconds()) + 1
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, m.deadline)
+		defer cancel()
+	}
+	m.to.Store(to)
+	if err := to.Post(ctx, p, link.PostOptions{QueueTimeout: s.config.QueueTimeout}); err != nil {
+		m.refuse(err)
+	} else if m.cancelled.Load() {
+		m.CancelCall(nil) // the first one may have come too early
+	}
+}
+
+// refuse ends a message that was not passed on.
+func (m *relayed) refuse(e *endpoint.Error) {
+	if m.event.Kind == wire.KindAsk {
+		m.relay.key.from.Reply(&session.Reply{ID: m.event.ID, Status: statusOf(e)})
+		return
+	}
+	m.relay.server.drop(m.event.To.Endpoint, m.event.To.Method, e)
+}
+
+// Complete implements endpoint.Completion: it passes the reply back.
+func (m *relayed) Complete(r endpoint.Response) {
+	reply := &session.Reply{ID: m.event.ID}
+	if r.Err != nil {
+		reply.Status = statusOf(r.Err)
+	} else {
+		reply.Payload, reply.Encoding = r.Payload, wire.Proto
+	}
+	reply.Header, _ = wire.FromMD(r.Header) // what came by wire is well-formed
+	reply.Trailer, _ = wire.FromMD(r.Trailer)
+	m.relay.key.from.Reply(reply)
+}
+
+// CancelCall implements link.Running: it passes the cancel on.
+func (m *relayed) CancelCall(error) {
+	m.cancelled.Store(true)
+	if to := m.to.Load(); to != nil {
+		to.Abandon(&m.ask, failure(endpoint.ReasonCancelled, endpoint.MayHaveExecuted, "the asker gave up"))
+	}
+}
+
+// relayLookup passes a lookup on.
+func (d *delivery) relayLookup(ev *session.Event) {
+	to := d.server.config.Link.Table.Get(ev.To.EnvID)
+	m := &relayed{relay: &relay{server: d.server, key: relayKey{from: d.link}}, event: *ev}
+	m.event.Kind = wire.KindAsk
+	if to == nil {
+		m.refuse(notHere(ev.To.EnvID))
+		return
+	}
+	m.to.Store(to)
+	m.ask.Done = m
+	m.ask.Expires = d.now.Add(d.server.config.AskTimeout)
+	if err := to.Lookup(&m.ask, "", ev.To.Endpoint, ev.Service); err != nil {
+		m.refuse(err)
+	}
+}
+
+// Forget ends the relays of a link that is over.
+func (s *Server) Forget(l *link.Link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, r := range s.relays {
+		if key.from == l || s.config.Link.Table.Get(key.envID) == nil {
+			r.box.Close(nil)
+			delete(s.relays, key)
+		}
+	}
+}
+
+// endRelays ends all relays and returns what is closed when their goroutines have ended.
+func (s *Server) endRelays() []<-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ends []<-chan struct{}
+	for key, r := range s.relays {
+		r.box.Close(nil)
+		ends = append(ends, r.box.Done())
+		delete(s.relays, key)
+	}
+	return ends
+}

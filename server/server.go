@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/link"
+)
+
+// Config is what a Server needs of its Env.
+type Config struct {
+	// Link is what the Env says of itself when a peer dials.
+	Link *link.Config
+	// Ref returns the Ref of an endpoint of this Env.
+	Ref func(name string) (endpoint.Ref, error)
+	// Bind binds a Ref that came in a message.
+	Bind func(endpoint.Ref) (endpoint.Bound, error)
+	// Logger gets what nobody else is told of.
+	Logger *slog.Logger
+	// AskTimeout ends local asks whose context has no deadline.
+	AskTimeout time.Duration
+	// QueueTimeout bounds the wait for room in a mailbox.
+	QueueTimeout time.Duration
+}
+
+// Server hosts the endpoints of one Env. Its methods may be called concurrently.
+type Server struct {
+	config Config
+	// life is the parent of every handler's context; hard ends it.
+	life context.Context
+	hard context.CancelCauseFunc
+
+	mu       sync.Mutex
+	hosted   map[string]*hosted
+	draining map[*hosted]struct{} // stopped, with messages left
+	relays   map[relayKey]*relay
+	stopped  tombstones
+	closed   bool
+
+	wg      sync.WaitGroup // goroutines of Go and of Accept
+	dropped atomic.Uint64
+	late    atomic.Uint64
+	log     *limitedLog
+}
+
+// New returns a Server with no endpoints.
+func New(c Config) *Server {
+	life, hard := context.WithCancelCause(context.Background())
+	return &Server{
+		config:   c,
+		life:     life,
+		hard:     hard,
+		hosted:   make(map[string]*hosted),
+		draining: make(map[*hosted]struct{}),
+		relays:   make(map[relayKey]*relay),
+		log:      &limitedLog{logger: c.Logger},
+	}
+}
+
+// Dropped returns how many one-way messages could not be delivered, because there was no such endpoint or method or they
+// could not be decoded.
+func (s *Server) Dropped() uint64 { return s.dropped.Load() }
+
+// LateReplies returns how many replies of local handlers came when nobody waited any more.
+func (s *Server) LateReplies() uint64 { return s.late.Load() }
+
+// Go runs f on a goroutine that Shutdown waits for.
+func (s *Server) Go(f func()) {
+	s.wg.Add(1)
+	go func() { defer s.wg.Done(); f() }()
+}
+
+// Shutdown stops every endpoint: what is queued is still handled, then OnStop is called. When ctx ends first, what is queued is failed, the
+// contexts of running handlers are cancelled, and Shutdown returns an error that names the endpoints that were not done.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	all := make([]*hosted, 0, len(s.hosted)+len(s.draining))
+	for _, h := range s.hosted {
+		h.close()
+		s.draining[h] = struct{}{}
+		all = append(all, h)
+	}
+	clear(s.hosted)
+	all = all[:0]
+	for h := range s.draining {
+		all = append(all, h)
+	}
+	s.mu.Unlock()
+	for i, h := range all {
+		select {
+		case <-h.box.Done():
+		case <-ctx.Done():
+			return s.abort(all[i:])
+		}
+	}
+	return nil
+}
+
+// abort is the hard end of Shutdown.
+func (s *Server) abort(left []*hosted) error {
+	stopped := &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: "the time to drain the mailboxes is over", Phase: endpoint.PhaseSent, Execution: endpoint.NotExecuted}
+	s.hard(stopped)
+	var names []string
+	for _, h := range left {
+		h.box.Drop(func(c *call) { c.refuse(stopped) })
+		select {
+		case <-h.box.Done():
+		default:
+			names = append(names, h.name)
+		}
+	}
+	return &notDrained{names: names}
+}
+
+// End ends the contexts of all handlers and waits, until ctx ends, for what the server started.
+func (s *Server) End(ctx context.Context) {
+	s.hard(&endpoint.Error{Reason: endpoint.ReasonEnvStopped})
+	relays := s.endRelays()
+	done := make(chan struct{})
+	go func() { // ends with the last goroutine of Go and the last relay, which the end of all links ends
+		defer close(done)
+		s.wg.Wait()
+		for _, end := range relays {
+			<-end
+		}
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
