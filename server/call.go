@@ -225,8 +225,10 @@ func expired(err error) *endpoint.Error {
 // CancelCall implements link.Running.
 func (c *call) CancelCall(cause error) { c.ctx.Cancel(context.Canceled, cause) }
 
-// ReleaseTurn lets the mailbox go on; see endpoint.Release.
-func (c *call) ReleaseTurn() bool { return c.turn.Release() }
+// ReleaseTurn lets the mailbox go on; see endpoint.Release. OnStart and OnStop run alone.
+func (c *call) ReleaseTurn() bool {
+	return c.during != onStart && c.during != onStop && c.turn.Release()
+}
 
 // Self returns the endpoint's Ref; see endpoint.Self.
 func (c *call) Self() (endpoint.Ref, bool) {

@@ -74,6 +74,12 @@ func (s *Server) Go(f func()) {
 	go func() { defer s.wg.Done(); f() }()
 }
 
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // Shutdown stops every endpoint: what is queued is still handled, then OnStop is called. When ctx ends first, what is queued is failed, the
 // contexts of running handlers are cancelled, and Shutdown returns an error that names the endpoints that were not done.
 func (s *Server) Shutdown(ctx context.Context) error {

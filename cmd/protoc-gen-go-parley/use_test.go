@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,22 +13,12 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	commentsv1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/comments"
-	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/comments/commentsv1parley"
-	filev1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/deprecated/file"
-	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/deprecated/file/filev1parley"
-	servicev1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/deprecated/service"
-	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/deprecated/service/servicev1parley"
-	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/directives/directivesv1parley"
 	opaquev1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/editions/opaque"
 	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/editions/opaque/opaquev1parley"
-	openv1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/editions/open"
-	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/editions/open/openv1parley"
 	namesv1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/names"
 	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/names/namesv1parley"
 	nestedv1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/nested"
 	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/nested/nestedv1parley"
-	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/nomethods/nomethodsv1parley"
 	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/nopackage"
 	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/nopackage/nopackageparley"
 	contextpb "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/otherpackage/context"
@@ -39,7 +27,6 @@ import (
 	rightv1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/otherpackage/right"
 	samepackagev1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/samepackage"
 	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/samepackage/samepackagev1parley"
-	streamingv1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/streaming"
 	"github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/streaming/streamingv1parley"
 	"github.com/parley-rpc/parley/endpoint"
 )
@@ -84,7 +71,7 @@ func TestUseLookup(t *testing.T) {
 	if _, err := nopackageparley.RegisterGreeter(t.Context(), env, "greeter", impl); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := filev1parley.RegisterInFile(t.Context(), env, "other", inFile{}); err != nil {
+	if _, err := nestedv1parley.RegisterNested(t.Context(), env, "other", nested{}); err != nil {
 		t.Fatal(err)
 	}
 	for uri, want := range map[string]error{
@@ -183,9 +170,7 @@ func TestUseNilEndpoint(t *testing.T) {
 }
 
 // several is an endpoint that implements several services.
-type several struct {
-	samepackagev1parley.UnimplementedFirst // its Count is hidden by that of several
-}
+type several struct{}
 
 func (several) Count(_ context.Context, req *samepackagev1.Number) (*samepackagev1.Number, error) {
 	return &samepackagev1.Number{Value: req.GetValue() + 1}, nil
@@ -215,94 +200,123 @@ func TestUseSeveralServices(t *testing.T) {
 	}
 }
 
-// inFile is an endpoint without Unimplemented.
-type inFile struct{}
-
-func (inFile) Call(context.Context, *filev1.Thing) (*filev1.Thing, error) { return &filev1.Thing{}, nil }
-
-// TestUseUnimplemented checks, for every service, the names, that each method is bound to its own handler, and that
-// Unimplemented implements them.
+// TestUseUnimplemented checks that the Unimplemented types are endpoints, and answer with the name of the method.
 func TestUseUnimplemented(t *testing.T) {
-	for _, test := range []struct {
-		service endpoint.Service
-		ref     func(endpoint.Bound) any
-		name    string
-		methods []string // Go names are those of the fields of the Ref
-		fields  []string // where they differ from methods
-	}{
-		{nopackageparley.GreeterService(nopackageparley.UnimplementedGreeter{}), refs(nopackageparley.NewGreeter),
-			"Greeter", []string{"Greet"}, nil},
-		{samepackagev1parley.FirstService(samepackagev1parley.UnimplementedFirst{}), refs(samepackagev1parley.NewFirst),
-			"samepackage.v1.First", []string{"Count"}, nil},
-		{samepackagev1parley.SecondService(samepackagev1parley.UnimplementedSecond{}), refs(samepackagev1parley.NewSecond),
-			"samepackage.v1.Second", []string{"Count"}, nil},
-		{samepackagev1parley.ThirdService(samepackagev1parley.UnimplementedThird{}), refs(samepackagev1parley.NewThird),
-			"samepackage.v1.Third", []string{"Count"}, nil},
-		{envparley.CarrierService(envparley.UnimplementedCarrier{}), refs(envparley.NewCarrier),
-			"otherpackage.v1.Carrier", []string{"Carry", "Nothing", "Text"}, nil},
-		{envparley.OwnService(envparley.UnimplementedOwn{}), refs(envparley.NewOwn),
-			"otherpackage.v1.Own", []string{"Keep"}, nil},
-		{namesv1parley.NamesService(namesv1parley.UnimplementedNames{}), refs(namesv1parley.NewNames), "names.v1.Names",
-			[]string{"type", "range", "func", "nil", "error", "String", "bound", "impl", "Ref", "Send", "Ask", "Register", "snake_case", "_underscore", "Name"},
-			[]string{"Type", "Range", "Func", "Nil", "Error", "String", "Bound", "Impl", "Ref_", "Send", "Ask", "Register", "SnakeCase", "XUnderscore", "Name"}},
-		{namesv1parley.ServiceService(namesv1parley.UnimplementedService{}), refs(namesv1parley.NewService),
-			"names.v1.Service", []string{"Service"}, nil},
-		{namesv1parley.ContextService(namesv1parley.UnimplementedContext{}), refs(namesv1parley.NewContext),
-			"names.v1.Context", []string{"Context"}, nil},
-		{namesv1parley.EndpointService(namesv1parley.UnimplementedEndpoint{}), refs(namesv1parley.NewEndpoint),
-			"names.v1.Endpoint", []string{"Endpoint"}, nil},
-		{namesv1parley.MethodService(namesv1parley.UnimplementedMethod{}), refs(namesv1parley.NewMethod),
-			"names.v1.Method", []string{"Method"}, nil},
-		{namesv1parley.LowerCaseService(namesv1parley.UnimplementedLowerCase{}), refs(namesv1parley.NewLowerCase),
-			"names.v1.lower_case", []string{"Call"}, nil},
-		{nestedv1parley.NestedService(nestedv1parley.UnimplementedNested{}), refs(nestedv1parley.NewNested),
-			"nested.v1.Nested", []string{"Open"}, nil},
-		{openv1parley.OpenService(openv1parley.UnimplementedOpen{}), refs(openv1parley.NewOpen),
-			"editions.open.v1.Open", []string{"Echo"}, nil},
-		{opaquev1parley.OpaqueService(opaquev1parley.UnimplementedOpaque{}), refs(opaquev1parley.NewOpaque),
-			"editions.opaque.v1.Opaque", []string{"Echo"}, nil},
-		{commentsv1parley.CommentedService(commentsv1parley.UnimplementedCommented{}), refs(commentsv1parley.NewCommented),
-			"comments.v1.Commented", []string{"Plain", "Block", "Weird", "Empty", "None", "Trailing"}, nil},
-		{directivesv1parley.DirectivesService(directivesv1parley.UnimplementedDirectives{}), refs(directivesv1parley.NewDirectives),
-			"directives.v1.Directives", []string{"Call", "Controls"}, nil},
-		{servicev1parley.OldService(servicev1parley.UnimplementedOld{}), refs(servicev1parley.NewOld),
-			"deprecated.service.v1.Old", []string{"Call"}, nil},
-		{servicev1parley.CurrentService(servicev1parley.UnimplementedCurrent{}), refs(servicev1parley.NewCurrent),
-			"deprecated.service.v1.Current", []string{"Call", "Past", "Silent", "Told"}, nil},
-		{filev1parley.InFileService(filev1parley.UnimplementedInFile{}), refs(filev1parley.NewInFile),
-			"deprecated.file.v1.InFile", []string{"Call"}, nil},
-		{nomethodsv1parley.NothingService(nomethodsv1parley.UnimplementedNothing{}), refs(nomethodsv1parley.NewNothing),
-			"nomethods.v1.Nothing", nil, nil},
-		{streamingv1parley.MixedService(streamingv1parley.UnimplementedMixed{}), refs(streamingv1parley.NewMixed),
-			"streaming.v1.Mixed", []string{"Call", "Last"}, nil},
-		{streamingv1parley.StreamsService(streamingv1parley.UnimplementedStreams{}), refs(streamingv1parley.NewStreams),
-			"streaming.v1.Streams", nil, nil},
+	for _, service := range []endpoint.Service{
+		nopackageparley.GreeterService(nopackageparley.UnimplementedGreeter{}),
+		namesv1parley.NamesService(namesv1parley.UnimplementedNames{}),
+		streamingv1parley.MixedService(streamingv1parley.UnimplementedMixed{}),
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			if test.service.Name != test.name {
-				t.Errorf("the service's name is %q, want %q", test.service.Name, test.name)
+		if len(service.Methods) == 0 {
+			t.Errorf("%s has no methods", service.Name)
+		}
+		for _, method := range service.Methods {
+			_, err := method.Call(t.Context(), method.NewRequest())
+			if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), method.Name()) {
+				t.Errorf("%s: got error %v, want codes.Unimplemented with the name", method.Name(), err)
 			}
-			var want []string
-			for _, name := range test.methods {
-				want = append(want, test.name+"/"+name)
-			}
-			var got []string
-			for _, method := range test.service.Methods {
-				got = append(got, method.Name())
-				_, err := method.Call(t.Context(), method.NewRequest())
-				if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), method.Name()) {
-					t.Errorf("%s: got error %v, want codes.Unimplemented with the name", method.Name(), err)
-				}
-			}
-			if !slices.Equal(got, want) {
-				t.Errorf("got methods %q, want %q", got, want)
-			}
+		}
+	}
+}
 
-			fields := test.fields
-			if fields == nil {
-				fields = test.methods
-			}
-			testFields(t, test.service, test.ref, fields)
-		})
+// names is an endpoint with odd names, of which only some are implemented.
+type names struct {
+	namesv1parley.UnimplementedNames
+}
+
+func (names) Type(context.Context, *namesv1.Word) (*namesv1.Word, error) {
+	return &namesv1.Word{Text: "type"}, nil
+}
+
+func (names) Ref(context.Context, *namesv1.Word) (*namesv1.Word, error) {
+	return &namesv1.Word{Text: "Ref"}, nil
+}
+
+func (names) XUnderscore(context.Context, *namesv1.Word) (*namesv1.Word, error) {
+	return &namesv1.Word{Text: "_underscore"}, nil
+}
+
+func TestUseOddNames(t *testing.T) {
+	env := newFakeEnv()
+	ref, err := namesv1parley.RegisterNames(t.Context(), env, "names", names{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, method := range map[string]endpoint.Method[namesv1.Word, namesv1.Word]{
+		"type": ref.Type, "Ref": ref.Ref_, "_underscore": ref.XUnderscore,
+	} {
+		if res, err := method.AskSync(t.Context(), &namesv1.Word{}); err != nil || res.GetText() != name {
+			t.Errorf("%s: got reply %v and error %v", name, res, err)
+		}
+		if asked := "names.v1.Names/" + name; !slices.Contains(env.hosted["names"].asked, asked) {
+			t.Errorf("the Caller was not asked %q, but %q", asked, env.hosted["names"].asked)
+		}
+	}
+	if _, err := ref.String.AskSync(t.Context(), &namesv1.Word{}); status.Code(err) != codes.Unimplemented {
+		t.Errorf("String: got error %v, want codes.Unimplemented", err)
+	}
+}
+
+// carrier is an endpoint without a message of its own package.
+type carrier struct{}
+
+func (carrier) Carry(_ context.Context, req *leftv1.Side) (*rightv1.Side, error) {
+	return &rightv1.Side{Text: req.GetText()}, nil
+}
+
+func (carrier) Nothing(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, nil
+}
+
+func (carrier) Text(_ context.Context, req *wrapperspb.StringValue) (*contextpb.Context, error) {
+	return &contextpb.Context{Text: req.GetValue()}, nil
+}
+
+func TestUseOtherPackages(t *testing.T) {
+	ref, err := envparley.RegisterCarrier(t.Context(), newFakeEnv(), "carrier", carrier{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := ref.Carry.AskSync(t.Context(), &leftv1.Side{Text: "a"}); err != nil || res.GetText() != "a" {
+		t.Errorf("Carry: got reply %v and error %v", res, err)
+	}
+	if _, err := ref.Nothing.AskSync(t.Context(), &emptypb.Empty{}); err != nil {
+		t.Errorf("Nothing: %v", err)
+	}
+	if res, err := ref.Text.AskSync(t.Context(), wrapperspb.String("b")); err != nil || res.GetText() != "b" {
+		t.Errorf("Text: got reply %v and error %v", res, err)
+	}
+}
+
+type nested struct{}
+
+func (nested) Open(_ context.Context, req *nestedv1.Outer_Inner) (*nestedv1.Outer_Inner_Innermost, error) {
+	return &nestedv1.Outer_Inner_Innermost{Text: req.GetText()}, nil
+}
+
+func TestUseNestedMessages(t *testing.T) {
+	ref, err := nestedv1parley.RegisterNested(t.Context(), newFakeEnv(), "nested", nested{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := ref.Open.AskSync(t.Context(), &nestedv1.Outer_Inner{Text: "a"}); err != nil || res.GetText() != "a" {
+		t.Errorf("got reply %v and error %v", res, err)
+	}
+}
+
+type opaque struct{}
+
+func (opaque) Echo(_ context.Context, req *opaquev1.OpaqueMessage) (*opaquev1.OpaqueMessage, error) {
+	return req, nil
+}
+
+func TestUseOpaqueMessages(t *testing.T) {
+	ref, err := opaquev1parley.RegisterOpaque(t.Context(), newFakeEnv(), "opaque", opaque{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := opaquev1.OpaqueMessage_builder{Text: proto.String("a")}.Build()
+	if res, err := ref.Echo.AskSync(t.Context(), req); err != nil || res.GetText() != "a" {
+		t.Errorf("got reply %v and error %v", res, err)
 	}
 }

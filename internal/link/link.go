@@ -286,6 +286,8 @@ func (l *Link) Err() error {
 func response(ev *session.Event) endpoint.Response {
 	r := endpoint.Response{Header: wire.MD(ev.Metadata), Trailer: wire.MD(ev.Trailer)}
 	switch {
+	case ev.Refused != nil:
+		r.Err = ev.Refused
 	case ev.Status.GetCode() != 0:
 		r.Err = endpoint.ErrorFromStatus(ev.Status)
 	case ev.Encoding == wire.JSON:

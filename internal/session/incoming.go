@@ -31,6 +31,7 @@ type incoming struct {
 	transfer     *credit.Grant
 	transfers    map[uint64]*partial
 	lastTransfer uint64
+	replyBytes   uint64 // told by the large replies that are under way
 
 	head   wire.Head
 	env    wire.Envelope
@@ -39,9 +40,11 @@ type incoming struct {
 
 // partial is a message whose payload has not come wholly.
 type partial struct {
-	event Event
-	size  uint64
-	data  []byte
+	event    Event
+	size     uint64
+	got      uint64
+	data     []byte
+	unwanted bool // a reply whose bytes are not kept
 }
 
 // Receive takes a frame over. The events are valid until the next call; payloads alias frame, which must not be changed.

@@ -35,7 +35,8 @@ type outgoing struct {
 	written uint64  // the highest ask in a frame that was made
 	spare   [][]byte
 
-	transfers    []*transfer // under way, in turn
+	transfers    []*transfer // that have begun, in turn
+	underway     int         // transfers that have not ended, begun or not
 	replies      []*transfer // large replies that wait for a transfer to end
 	lastTransfer uint64
 	largeReplies int  // bytes in replies, and in transfers that are replies
@@ -57,7 +58,8 @@ type outgoing struct {
 // batch is the body of a frame in the making.
 type batch struct {
 	body    []byte
-	lastAsk uint64 // the highest ask in it
+	lastAsk uint64      // the highest ask in it
+	begins  []*transfer // that begin when it has been written
 }
 
 // account is the sender's side of one mailbox at the peer.
@@ -121,9 +123,11 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		}
 		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(p.Payload))
 		s.out.transfer.Charge(1, e.TransferSize)
-		s.out.transfers = append(s.out.transfers, t)
 	}
 	cost := uint64(s.append(e))
+	if large {
+		s.startTransfer(a.transfer)
+	}
 	a.window.Charge(1, cost)
 	s.out.session.Charge(1, cost)
 	if p.Ask != nil {
@@ -188,7 +192,7 @@ func (s *Session) mayStart(a *account, large bool) bool {
 	if a.transfer != nil || !a.window.Open() || s.out.queued >= queueBytes || !s.out.session.Open() {
 		return false
 	}
-	return !large || len(s.out.transfers) < int(s.peer.Transfers) && s.out.transfer.Open()
+	return !large || s.out.underway < int(s.peer.Transfers) && s.out.transfer.Open()
 }
 
 // block remembers that somebody waits at a.
@@ -310,6 +314,11 @@ func (s *Session) takeBatch(b batch) []byte {
 	s.out.queued -= len(b.body)
 	s.out.written = max(s.out.written, b.lastAsk)
 	s.out.chunkNext = true
+	for _, t := range b.begins {
+		if !t.ended {
+			s.out.transfers = append(s.out.transfers, t)
+		}
+	}
 	if len(s.out.blocked) > 0 {
 		s.wake()
 	}

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
+	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
@@ -28,14 +30,33 @@ func (s *Session) beginTransfer(ev *Event) *Violation {
 	}
 	if message {
 		p.event.Cost.transfer = p.size
+	} else {
+		s.beginReply(p)
 	}
 	in.lastTransfer = e.Transfer
 	if in.transfers == nil {
 		in.transfers = make(map[uint64]*partial)
 	}
-	p.data = make([]byte, 0, min(p.size, reservedTransfer))
 	in.transfers[e.Transfer] = p
 	return nil
+}
+
+// beginReply makes room for a large reply, unless nobody waits for it, or those that are under way are too large
+// already: then the one ask fails, and the chunks are not kept.
+func (s *Session) beginReply(p *partial) {
+	in := &s.in
+	switch {
+	case s.asks.waiting[p.event.ID] == nil:
+		p.unwanted = true
+		s.counters.LateReplies++
+	case in.replyBytes >= s.own.TransferBytes:
+		p.unwanted = true
+		refused := Event{Kind: wire.KindReply, ID: p.event.ID, Refused: overloaded("parley.WithTransferWindow", "too many bytes of large replies are under way")}
+		refused.Refused.Phase, refused.Refused.Execution = endpoint.PhaseSent, endpoint.MayHaveExecuted
+		s.deliverReply(&refused)
+	default:
+		in.replyBytes += p.size
+	}
 }
 
 // receiveChunk takes a chunk; the last one makes the message whole.
@@ -49,22 +70,30 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 		return nil
 	case p == nil:
 		return violation("A17", codes.InvalidArgument, "a chunk of transfer %d, which has not begun", e.ID)
-	case len(e.Payload) == 0 || uint64(len(p.data)+len(e.Payload)) > p.size:
+	case len(e.Payload) == 0 || p.got+uint64(len(e.Payload)) > p.size:
 		return violation("A16", codes.InvalidArgument, "transfer %d has an empty chunk, or more bytes than it told", e.ID)
 	}
 	if a := p.event.Account; a != nil {
 		a.grant.Receive(0, size)
 		p.event.Cost.mailbox += size
 	}
-	p.data = append(p.data, e.Payload...)
-	if uint64(len(p.data)) < p.size {
+	p.got += uint64(len(e.Payload))
+	if !p.unwanted {
+		if p.data == nil {
+			p.data = make([]byte, 0, min(p.size, reservedTransfer))
+		}
+		p.data = append(p.data, e.Payload...)
+	}
+	if p.got < p.size {
 		return nil
 	}
-	delete(in.transfers, e.ID)
+	s.endPartial(p)
 	p.event.Payload, p.event.Encoding = p.data, wire.Proto
-	if p.event.Kind == wire.KindReply {
+	switch {
+	case p.unwanted:
+	case p.event.Kind == wire.KindReply:
 		s.deliverReply(&p.event)
-	} else {
+	default:
 		in.events = append(in.events, p.event)
 	}
 	return nil
@@ -78,17 +107,35 @@ func (s *Session) receiveAbort() {
 		s.counters.LateChunks++
 		return
 	}
-	delete(in.transfers, in.env.ID)
+	s.endPartial(p)
 	switch p.event.Kind {
 	case wire.KindReply:
-		p.event.Payload, p.event.Status = nil, in.env.Status
-		s.deliverReply(&p.event)
+		if !p.unwanted {
+			p.event.Encoding, p.event.Status = wire.NoPayload, aborted(in.env.Status)
+			s.deliverReply(&p.event)
+		}
 		return
 	case wire.KindAsk:
 		in.open--
 	}
 	s.Take(p.event.Account, p.event.Cost)
 	s.StateCredit(p.event.Account)
+}
+
+// endPartial forgets p, which is the one that the envelope at hand is about.
+func (s *Session) endPartial(p *partial) {
+	delete(s.in.transfers, s.in.env.ID)
+	if p.event.Kind == wire.KindReply && !p.unwanted {
+		s.in.replyBytes -= p.size
+	}
+}
+
+// aborted returns the status of a reply whose transfer was aborted: an abort without a reason is an error, too.
+func aborted(st *spb.Status) *spb.Status {
+	if st.GetCode() != 0 {
+		return st
+	}
+	return &spb.Status{Code: int32(codes.Aborted), Message: "the reply was aborted"}
 }
 
 // validateMethod checks the form "package.Service/Method".

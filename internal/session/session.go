@@ -94,6 +94,7 @@ func (s *Session) End(e *endpoint.Error) (asks []*Ask, errs []*endpoint.Error) {
 	if s.over == nil {
 		s.over = e
 	}
+	e = s.over // a bye said why before
 	for _, a := range s.out.accounts {
 		a.window.Waiters.WakeAll()
 	}
@@ -123,7 +124,7 @@ func (s *Session) Bye(e *endpoint.Error) {
 
 // Idle reports whether nothing waits to be written.
 func (s *Session) Idle() bool {
-	return s.out.queued == 0 && len(s.out.transfers) == 0 && len(s.out.replies) == 0
+	return s.out.queued == 0 && s.out.underway == 0 && len(s.out.replies) == 0
 }
 
 // OpenAsks returns how many asks of the peer have not been answered.

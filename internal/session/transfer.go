@@ -15,6 +15,7 @@ type transfer struct {
 	account *account // nil for a reply
 	reply   *Reply   // of a reply that has not started
 	isReply bool
+	ended   bool
 }
 
 func (t *transfer) written() bool { return t.sent == len(t.data) }
@@ -22,6 +23,12 @@ func (t *transfer) written() bool { return t.sent == len(t.data) }
 func (s *Session) newTransfer(data []byte) *transfer {
 	s.out.lastTransfer++
 	return &transfer{id: s.out.lastTransfer, data: data}
+}
+
+// startTransfer lets the chunks of t follow the batch that is open now, which has the message.
+func (s *Session) startTransfer(t *transfer) {
+	s.out.underway++
+	s.out.open.begins = append(s.out.open.begins, t)
 }
 
 // nextChunk makes the body of a frame with the next chunk of the transfer whose turn it is.
@@ -53,6 +60,8 @@ func (s *Session) abort(t *transfer) {
 
 func (s *Session) endTransfer(t *transfer) {
 	o := &s.out
+	t.ended = true
+	o.underway--
 	for i, other := range o.transfers {
 		if other == t {
 			last := len(o.transfers) - 1
@@ -74,7 +83,7 @@ func (s *Session) endTransfer(t *transfer) {
 // startReplies starts large replies that waited for a transfer to end.
 func (s *Session) startReplies() {
 	o := &s.out
-	for len(o.replies) > 0 && len(o.transfers) < int(s.peer.Transfers) {
+	for len(o.replies) > 0 && o.underway < int(s.peer.Transfers) {
 		t := o.replies[0]
 		o.replies[0] = nil
 		o.replies = o.replies[1:]
@@ -82,7 +91,7 @@ func (s *Session) startReplies() {
 		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(t.data))
 		t.reply = nil
 		s.append(&e)
-		o.transfers = append(o.transfers, t)
+		s.startTransfer(t)
 	}
 }
 

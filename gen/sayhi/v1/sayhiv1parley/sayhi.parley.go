@@ -11,8 +11,8 @@ import (
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
 )
 
-// If this line does not compile, the generated code is newer than the version of
-// github.com/parley-rpc/parley in go.mod: update that, or generate with the older plugin.
+// If this line does not compile, the generated code is newer than the version of github.com/parley-rpc/parley in
+// go.mod: update that, or generate with the older plugin.
 const _ = endpoint.IsAtLeastVersion0_1_0
 
 // SayHiName is the full name of the service SayHi.
@@ -24,9 +24,8 @@ const (
 	SayHiByeMethod = "sayhi.v1.SayHi/Bye"
 )
 
-// SayHiRef refers to an endpoint that implements SayHi. Its fields are the methods; their verbs are
-// those of endpoint.Method. It may be copied and used concurrently. The zero SayHiRef refuses every
-// call.
+// SayHiRef refers to an endpoint that implements SayHi. Its fields are the methods; their verbs are those of
+// endpoint.Method. It may be copied and used concurrently. The zero SayHiRef refuses every call.
 //
 // SayHi greets whoever talks to it.
 type SayHiRef struct {
@@ -38,8 +37,7 @@ type SayHiRef struct {
 	bound endpoint.Bound
 }
 
-// Ref returns where the endpoint is. It is comparable, and can be put into a message:
-// Ref().Proto().
+// Ref returns where the endpoint is. It is comparable, and can be put into a message: Ref().Proto().
 func (r SayHiRef) Ref() endpoint.Ref { return r.bound.Ref() }
 
 // NewSayHi returns a Ref to the endpoint that b is bound to, without a check that it exists.
@@ -51,9 +49,9 @@ func NewSayHi(b endpoint.Bound) SayHiRef {
 	}
 }
 
-// LookupSayHi returns a Ref to the endpoint at uri, "parley://NAME@HOST:PORT", after a check that
-// it exists and implements SayHi. Errors: endpoint.ErrEndpointNotFound, ErrMethodNotFound,
-// ErrEnvStopped, ErrUnreachable, ErrInvalid, and those of ctx, as ErrTimeout and ErrCancelled.
+// LookupSayHi returns a Ref to the endpoint at uri, "parley://NAME@HOST:PORT", after a check that it exists and
+// implements SayHi. Errors: endpoint.ErrEndpointNotFound, ErrMethodNotFound, ErrEnvStopped, ErrUnreachable,
+// ErrInvalid, and those of ctx, as ErrTimeout and ErrCancelled.
 func LookupSayHi(ctx context.Context, env endpoint.Env, uri string) (SayHiRef, error) {
 	b, err := env.Lookup(ctx, uri, SayHiName)
 	if err != nil {
@@ -62,9 +60,9 @@ func LookupSayHi(ctx context.Context, env endpoint.Env, uri string) (SayHiRef, e
 	return NewSayHi(b), nil
 }
 
-// RegisterSayHi hosts impl under name in env, and returns a Ref to it. The callbacks that impl has,
-// such as OnStart, are found by their names; see endpoint.Starter. Errors: endpoint.ErrDuplicate,
-// ErrInvalid, ErrEnvStopped, and that of OnStart.
+// RegisterSayHi hosts impl under name in env, and returns a Ref to it. The callbacks that impl has, such as
+// OnStart, are found by their names; see endpoint.Starter. Errors: endpoint.ErrDuplicate, ErrInvalid,
+// ErrEnvStopped, and that of OnStart.
 func RegisterSayHi(ctx context.Context, env endpoint.Env, name string, impl SayHiEndpoint, opts ...endpoint.Option) (SayHiRef, error) {
 	b, err := env.Register(ctx, name, impl, []endpoint.Service{SayHiService(impl)}, opts...)
 	if err != nil {
@@ -85,8 +83,8 @@ func SayHiService(impl SayHiEndpoint) endpoint.Service {
 	}}
 }
 
-// SayHiEndpoint is an endpoint that implements SayHi. Embed UnimplementedSayHi to stay compatible
-// when methods are added.
+// SayHiEndpoint is an endpoint that implements SayHi. Embed UnimplementedSayHi to stay compatible when methods are
+// added.
 //
 // SayHi greets whoever talks to it.
 type SayHiEndpoint interface {

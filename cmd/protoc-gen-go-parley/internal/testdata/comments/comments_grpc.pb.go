@@ -59,7 +59,6 @@ type CommentedClient interface {
 	// */ /* // \n ` " %d ${x} <b> “quotes”, ¿unicode? 🎉
 	// no space before this
 	//
-	//go:noinline
 	//export Weird
 	Weird(ctx context.Context, in *Comment, opts ...grpc.CallOption) (*Comment, error)
 	Empty(ctx context.Context, in *Comment, opts ...grpc.CallOption) (*Comment, error)
@@ -159,7 +158,6 @@ type CommentedServer interface {
 	// */ /* // \n ` " %d ${x} <b> “quotes”, ¿unicode? 🎉
 	// no space before this
 	//
-	//go:noinline
 	//export Weird
 	Weird(context.Context, *Comment) (*Comment, error)
 	Empty(context.Context, *Comment) (*Comment, error)

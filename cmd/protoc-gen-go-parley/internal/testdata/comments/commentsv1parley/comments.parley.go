@@ -56,7 +56,6 @@ type CommentedRef struct {
 	//
 	//	With a tab.
 	Block endpoint.Method[commentsv1.Comment, commentsv1.Comment]
-	// go:noinline
 	// export Weird
 	// */ /* // \n ` " %d ${x} <b> “quotes”, ¿unicode? 🎉
 	// no space before this
@@ -155,7 +154,6 @@ type CommentedEndpoint interface {
 	//
 	//	With a tab.
 	Block(ctx context.Context, req *commentsv1.Comment) (*commentsv1.Comment, error)
-	// go:noinline
 	// export Weird
 	// */ /* // \n ` " %d ${x} <b> “quotes”, ¿unicode? 🎉
 	// no space before this

@@ -39,6 +39,7 @@ const (
 type DirectivesRef struct {
 	// line elsewhere.go:2
 	// go:embed directives.proto
+	// go:noinline
 	Call endpoint.Method[emptypb.Empty, emptypb.Empty]
 	// Controls has �control� characters�,
 	// and lines that end as in DOS.
@@ -101,6 +102,7 @@ func DirectivesService(impl DirectivesEndpoint) endpoint.Service {
 type DirectivesEndpoint interface {
 	// line elsewhere.go:2
 	// go:embed directives.proto
+	// go:noinline
 	Call(ctx context.Context, req *emptypb.Empty) (*emptypb.Empty, error)
 	// Controls has �control� characters�,
 	// and lines that end as in DOS.

@@ -1,0 +1,160 @@
+package parley
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"syscall"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-rpc/parley/endpoint"
+)
+
+// Ports that Listen may try. Lower ones need privileges.
+const (
+	lowestPort = 1024
+	highPort   = 65536
+)
+
+// windowBytes is the HTTP/2 window of a stream and of a connection: as wide as the window of a session, so that the latter is
+// what holds a sender up.
+const windowBytes = 8 << 20
+
+// Listen returns an Env that listens at address, HOST:PORT. Port 0 is any free one. If the port is taken, the following
+// ones are tried (WithPortRetries), and a line is logged for each. The gRPC server behind it is the Env's own: with recovery
+// and logging by go-grpc-middleware, health, and server reflection.
+//
+// Errors: endpoint.ErrInvalid for an address that is malformed or a port below 1,024; what net.Listen returns, with the setting to
+// raise if all ports were taken.
+func Listen(address string, opts ...Option) (*Env, error) {
+	host, port, err := splitAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEnv(opts)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := e.bind(host, port)
+	if err != nil {
+		return nil, err
+	}
+	bound := listener.Addr().(*net.TCPAddr).Port
+	if e.address, err = advertised(e.settings.advertise, host, bound); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	e.serve(listener)
+	return e, nil
+}
+
+// splitAddress parses the address of Listen, where the port may be 0.
+func splitAddress(address string) (host string, port int, err error) {
+	invalid := func(reason string) error {
+		return &endpoint.Error{Reason: endpoint.ReasonInvalid, Verb: "listen", Text: fmt.Sprintf("invalid address %.300q: %s", address, reason)}
+	}
+	host, p, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, invalid("it must be HOST:PORT")
+	}
+	if port, err = strconv.Atoi(p); err != nil || port != 0 && (port < lowestPort || port >= highPort) {
+		return "", 0, invalid("the port must be 0, or 1024 to 65535")
+	}
+	return host, port, nil
+}
+
+// bind listens on port, or on one of the following if it is taken, as Spark does: wrapping inside the range.
+func (e *Env) bind(host string, port int) (net.Listener, error) {
+	for retry := 0; ; retry++ {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, err
+		}
+		if retry == e.settings.portRetries {
+			return nil, fmt.Errorf("parley: service '%s' could not bind after %d retries: %w. parley.WithPortRetries controls how many ports are tried", e.settings.name, retry, err)
+		}
+		next := nextPort(port)
+		e.settings.logger.Warn(fmt.Sprintf("Service '%s' could not bind on port %d. Attempting port %d.", e.settings.name, port, next))
+		port = next
+	}
+}
+
+// nextPort returns the port to try after one that is taken.
+func nextPort(port int) int {
+	if port == 0 {
+		return 0
+	}
+	return (port+1-lowestPort)%(highPort-lowestPort) + lowestPort
+}
+
+// advertised returns the address for Refs.
+func advertised(advertise, host string, port int) (endpoint.Address, error) {
+	if advertise == "" {
+		if host == "" {
+			host = "localhost"
+		}
+		return endpoint.NewAddress(host, port)
+	}
+	if a, err := endpoint.ParseAddress(advertise); err == nil {
+		return a, nil
+	}
+	return endpoint.NewAddress(advertise, port)
+}
+
+// serve starts the Env's own gRPC server.
+func (e *Env) serve(listener net.Listener) {
+	log := grpcLogger(e.settings.logger)
+	recovered := recovery.WithRecoveryHandler(func(p any) error {
+		e.settings.logger.Error("a gRPC handler panicked", "panic", p)
+		return status.Error(codes.Internal, "the handler panicked")
+	})
+	options := append([]grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(logging.UnaryServerInterceptor(log, logging.WithLogOnEvents(logging.FinishCall)), recovery.UnaryServerInterceptor(recovered)),
+		grpc.ChainStreamInterceptor(logging.StreamServerInterceptor(log, logging.WithLogOnEvents(logging.FinishCall)), recovery.StreamServerInterceptor(recovered)),
+		grpc.InitialWindowSize(windowBytes),
+		grpc.InitialConnWindowSize(2 * windowBytes),
+	}, e.settings.serverOptions...)
+	s := grpc.NewServer(options...)
+	e.server.RegisterOn(s, e.connected)
+	healthv1.RegisterHealthServer(s, health.NewServer())
+	reflection.Register(s)
+	e.grpc = s
+	e.serving.Add(1)
+	go func() { // Shutdown waits for it
+		defer e.serving.Done()
+		if err := s.Serve(listener); err != nil {
+			e.settings.logger.Error("the gRPC server has failed", "error", err)
+		}
+	}()
+}
+
+// grpcLogger adapts slog to go-grpc-middleware. Streams and calls that end well are of interest to few.
+func grpcLogger(l *slog.Logger) logging.Logger {
+	return logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
+		if level < logging.LevelWarn {
+			level = logging.LevelDebug
+		}
+		l.Log(ctx, slog.Level(level), msg, fields...)
+	})
+}
+
+// dialOptions are those of the connections that the Env makes.
+func (e *Env) dialOptions() []grpc.DialOption {
+	return append([]grpc.DialOption{
+		grpc.WithInitialWindowSize(windowBytes),
+		grpc.WithInitialConnWindowSize(2 * windowBytes),
+	}, e.settings.dialOptions...)
+}

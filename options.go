@@ -1,0 +1,110 @@
+package parley
+
+import (
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/parley-rpc/parley/internal/session"
+)
+
+// Option is an option of Listen and New.
+type Option func(*settings)
+
+// settings are the options, applied.
+type settings struct {
+	name           string
+	advertise      string
+	portRetries    int
+	logger         *slog.Logger
+	askTimeout     time.Duration
+	queueTimeout   time.Duration
+	connectTimeout time.Duration
+	drainTimeout   time.Duration
+	limits         session.Limits
+	serverOptions  []grpc.ServerOption
+	dialOptions    []grpc.DialOption
+}
+
+func apply(opts []Option) settings {
+	s := settings{
+		name:           "parley",
+		portRetries:    16,
+		logger:         slog.Default(),
+		askTimeout:     120 * time.Second,
+		queueTimeout:   30 * time.Second,
+		connectTimeout: 20 * time.Second,
+		drainTimeout:   30 * time.Second,
+		limits:         session.InitialLimits(),
+		dialOptions:    []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())},
+	}
+	for _, o := range opts {
+		o(&s)
+	}
+	s.logger = s.logger.With("env", s.name)
+	return s
+}
+
+// WithName names the Env in its log lines and in the message about a port that is taken. It is no part of any address. The default is "parley".
+func WithName(name string) Option { return func(s *settings) { s.name = name } }
+
+// WithAdvertise sets the host that the Env's Refs and hello name, where it is not the one that it is bound to: a DNS name, or the address
+// outside of a NAT. The port is the one that was bound, unless address has one of its own: "HOST" or "HOST:PORT". It is not resolved.
+// The default is the host that was given to Listen.
+func WithAdvertise(address string) Option { return func(s *settings) { s.advertise = address } }
+
+// WithPortRetries sets how many further ports Listen tries, one after the other, when one is taken. 0 means none. The default is 16.
+func WithPortRetries(n int) Option { return func(s *settings) { s.portRetries = max(n, 0) } }
+
+// WithLogger sets where the Env logs. The default is slog.Default().
+func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
+
+// WithAskTimeout sets when an ask ends whose context has no deadline, and a lookup. The default is 120 s.
+func WithAskTimeout(d time.Duration) Option { return func(s *settings) { s.askTimeout = d } }
+
+// WithQueueTimeout sets how long a message may wait for room in the window of its endpoint, if its context does not end first. The default is
+// 30 s.
+func WithQueueTimeout(d time.Duration) Option { return func(s *settings) { s.queueTimeout = d } }
+
+// WithConnectTimeout bounds one attempt to open a session. The default is 20 s.
+func WithConnectTimeout(d time.Duration) Option { return func(s *settings) { s.connectTimeout = d } }
+
+// WithDrainTimeout bounds a Shutdown whose context has no deadline. The default is 30 s.
+func WithDrainTimeout(d time.Duration) Option { return func(s *settings) { s.drainTimeout = d } }
+
+// WithWindow sets how much of one sender (a peer, or this Env itself) may wait in a mailbox of this Env: both limits
+// hold, and may be overdrawn by one message. The default is 1,024 messages and 1 MiB.
+func WithWindow(messages int, bytes int) Option {
+	return func(s *settings) {
+		s.limits.MailboxMessages, s.limits.MailboxBytes = uint64(max(messages, 1)), uint64(max(bytes, 1))
+	}
+}
+
+// WithSessionWindow sets how many bytes of one peer may wait in all mailboxes of this Env together, not counting messages larger than 15,900 bytes,
+// for which WithTransferWindow is. The default is 4 MiB.
+func WithSessionWindow(bytes int) Option {
+	return func(s *settings) { s.limits.SessionBytes = uint64(max(bytes, 1)) }
+}
+
+// WithTransferWindow sets how many bytes of large messages of one peer may wait in all mailboxes of this Env, or be
+// under way to them. It may be overdrawn by one message. The default is 64 MiB.
+func WithTransferWindow(bytes int) Option {
+	return func(s *settings) { s.limits.TransferBytes = uint64(max(bytes, 1)) }
+}
+
+// WithMaxMessageSize sets the largest encoded message that this Env accepts, request or reply, in bytes. The default is 128 MiB.
+func WithMaxMessageSize(bytes int) Option {
+	return func(s *settings) { s.limits.MessageBytes = uint64(max(bytes, 1)) }
+}
+
+// WithServerOptions adds options for the gRPC server that Listen makes, such as grpc.Creds.
+func WithServerOptions(opts ...grpc.ServerOption) Option {
+	return func(s *settings) { s.serverOptions = append(s.serverOptions, opts...) }
+}
+
+// WithDialOptions adds options for the connections that the Env makes, such as grpc.WithTransportCredentials. The default is plaintext.
+func WithDialOptions(opts ...grpc.DialOption) Option {
+	return func(s *settings) { s.dialOptions = append(s.dialOptions, opts...) }
+}
