@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/encoding"
@@ -203,9 +204,13 @@ func TestFrameText(t *testing.T) {
 	if !bytes.Equal(fromJSON.Bytes(), want) {
 		t.Errorf("from JSON: %x, want %x", fromJSON.Bytes(), want)
 	}
+	text, err := prototext.Marshal(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
 	fromText := new(parleyv1.Frame)
-	if err := prototext.Unmarshal([]byte(frame.String()), fromText); err != nil || !proto.Equal(fromText, generated) {
-		t.Errorf("from String: %v, %v, want %v", fromText, err, generated)
+	if err := prototext.Unmarshal(text, fromText); err != nil || !proto.Equal(fromText, generated) {
+		t.Errorf("from text: %v, %v, want %v", fromText, err, generated)
 	}
 }
 
@@ -265,7 +270,16 @@ func TestFrameMalformed(t *testing.T) {
 	if want := []byte{8, 1, 0xff}; !bytes.Equal(frame.Bytes(), want) {
 		t.Errorf("bytes = %x, want %x", frame.Bytes(), want)
 	}
-	if !proto.Equal(frame, new(parleyv1.Frame)) || frame.String() != "" {
-		t.Errorf("a malformed frame looks like %v", frame)
+	if !proto.Equal(frame, new(parleyv1.Frame)) {
+		t.Errorf("a malformed frame looks like %v", prototext.Format(frame))
+	}
+}
+
+// TestFrameString checks that the token of a welcome does not get into what a logger prints of a frame.
+func TestFrameString(t *testing.T) {
+	token := []byte("a secret of thirty-two bytes, ok")
+	frame := NewFrame(AppendHead(nil, &Head{Welcome: &parleyv1.Welcome{Token: token}}))
+	if s := fmt.Sprintf("%v %s %+v", frame, frame, frame); strings.Contains(s, string(token)) || !strings.Contains(s, "bytes") {
+		t.Errorf("a frame is printed as %q", s)
 	}
 }
