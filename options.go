@@ -75,7 +75,7 @@ func WithConnectTimeout(d time.Duration) Option { return func(s *settings) { s.c
 func WithDrainTimeout(d time.Duration) Option { return func(s *settings) { s.drainTimeout = d } }
 
 // WithWindow sets how much of one sender (a peer, or this Env itself) may wait in a mailbox of this Env: both limits
-// hold, and may be overdrawn by one message. The default is 1,024 messages and 1 MiB.
+// hold, and may be overdrawn by one message. The default is 8,192 messages and 1 MiB.
 func WithWindow(messages int, bytes int) Option {
 	return func(s *settings) {
 		s.limits.MailboxMessages, s.limits.MailboxBytes = uint64(max(messages, 1)), uint64(max(bytes, 1))

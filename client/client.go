@@ -79,6 +79,7 @@ func (c *Client) Caller(ref endpoint.Ref) endpoint.Caller {
 // begins to connect; wait goes on until ctx ends where a connection fails.
 func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*link.Link, *endpoint.Error) {
 	backoff := newBackoff()
+	var started time.Time // when it had to wait for the first time
 	for {
 		c.mu.Lock()
 		if c.closed {
@@ -97,28 +98,33 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 		a := p.connectLocked()
 		c.mu.Unlock()
 		if noWait {
-			return nil, connecting(&endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: "there is no session yet; one is being opened"})
+			return nil, connecting(&endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: "there is no session yet; one is being opened"}, time.Now())
+		}
+		if started.IsZero() {
+			started = time.Now()
 		}
 		select {
 		case <-a.done:
 		case <-ctx.Done():
-			return nil, connecting(endpoint.ContextError(ctx))
+			return nil, connecting(endpoint.ContextError(ctx), started)
 		}
 		if a.err == nil {
 			return a.link, nil
 		}
 		if !wait {
-			return nil, a.err
+			e := *a.err // shared by all who waited
+			return nil, connecting(&e, started)
 		}
 		if err := backoff.sleep(ctx); err != nil {
-			e := connecting(endpoint.ContextError(ctx))
+			e := connecting(endpoint.ContextError(ctx), started)
 			e.Text = "the last attempt: " + a.err.Text
 			return nil, e
 		}
 	}
 }
 
-func connecting(e *endpoint.Error) *endpoint.Error {
-	e.Phase, e.Execution = endpoint.PhaseConnecting, endpoint.NotExecuted
+// connecting completes an error of somebody who has waited for a session since started.
+func connecting(e *endpoint.Error, started time.Time) *endpoint.Error {
+	e.Phase, e.Execution, e.Elapsed = endpoint.PhaseConnecting, endpoint.NotExecuted, time.Since(started)
 	return e
 }

@@ -94,17 +94,17 @@ func (p *peer) dial(ctx context.Context) (*link.Link, func(), *endpoint.Error) {
 	if !p.owned {
 		conn, err := grpc.NewClient("dns:///"+p.address, p.client.config.DialOptions...)
 		if err != nil {
-			return nil, closeConn, connecting(&endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: err.Error(), Cause: err})
+			return nil, closeConn, &endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: err.Error(), Cause: err}
 		}
 		cc = conn
 		closeConn = func() { _ = conn.Close() } // its only error is that it is closed already
 	}
 	l, err := link.Dial(ctx, cc, p.client.config.Link)
 	if err != nil && context.Cause(ctx) == errConnectTimeout {
-		err = connecting(&endpoint.Error{
+		err = &endpoint.Error{
 			Reason: endpoint.ReasonUnreachable, Setting: "parley.WithConnectTimeout",
 			Text: fmt.Sprintf("no answer in %s", p.client.config.ConnectTimeout), Cause: errConnectTimeout,
-		})
+		}
 	}
 	return l, closeConn, err
 }

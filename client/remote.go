@@ -2,13 +2,11 @@ package client
 
 import (
 	"context"
-	"sync"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/payload"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -48,25 +46,28 @@ func (r *remote) session(ctx context.Context, wait, noWait bool) (*link.Link, st
 		return l, "", nil
 	}
 	if r.address == "" {
-		return nil, "", connecting(&endpoint.Error{Reason: endpoint.ReasonNotHere, Text: "Env " + r.envID + " has no listener and no session with this Env, and its Ref names nobody who relays"})
+		return nil, "", connecting(&endpoint.Error{Reason: endpoint.ReasonNotHere, Text: "Env " + r.envID + " has no listener and no session with this Env, and its Ref names nobody who relays"}, time.Now())
 	}
 	l, err := r.client.link(ctx, r.address, wait, noWait)
 	return l, r.envID, err
 }
 
 // Send implements endpoint.Caller.
-func (r *remote) Send(ctx context.Context, q *endpoint.Request) error {
-	if err := r.post(ctx, q, nil); err != nil {
+func (r *remote) Send(ctx context.Context, q endpoint.Request) error {
+	if err := r.post(ctx, &q, nil); err != nil {
 		return err
 	}
 	return nil
 }
 
 // Ask implements endpoint.Caller.
-func (r *remote) Ask(ctx context.Context, q *endpoint.Request, done endpoint.Completion) endpoint.Pending {
-	a := &remoteAsk{}
-	a.ask.Done = done
-	if err := r.post(ctx, q, a); err != nil {
+func (r *remote) Ask(ctx context.Context, q endpoint.Request, done endpoint.Completion) endpoint.Pending {
+	a, ok := q.Reuse.(*remoteAsk)
+	if !ok {
+		a = new(remoteAsk)
+	}
+	*a = remoteAsk{ask: session.Ask{Done: done}}
+	if err := r.post(ctx, &q, a); err != nil {
 		done.Complete(endpoint.Response{Err: err})
 	}
 	return a
@@ -85,9 +86,6 @@ func (a *remoteAsk) Abandon(e *endpoint.Error) {
 	}
 }
 
-// buffers are for payloads that the session copies.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, session.ChunkBytes); return &b }}
-
 // post hands a message to its session; a is nil for a send.
 func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *endpoint.Error {
 	l, envID, err := r.session(ctx, q.WaitForReady, q.NoWait)
@@ -102,37 +100,25 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 		}
 		p.Metadata = md
 	}
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
-	if p.Payload, err = encode(q.Message, *buffer); err != nil {
-		return err
+	buffer := payload.NewBuffer()
+	defer buffer.Free()
+	encoded, encodeErr := buffer.Marshal(q.Message)
+	if encodeErr != nil {
+		return &endpoint.Error{Reason: endpoint.ReasonUnencodable, Text: "request: " + encodeErr.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: encodeErr}
 	}
+	p.Payload = encoded
 	if a != nil {
 		a.link = l
 		p.Ask = &a.ask
 		remaining := r.client.config.AskTimeout
 		if q.Deadline.IsZero() {
-			a.ask.Expires = time.Now().Add(remaining)
-		} else if remaining = time.Until(q.Deadline); remaining <= 0 {
+			a.ask.Expires = q.Started.Add(remaining)
+		} else if remaining = q.Deadline.Sub(q.Started); remaining <= 0 {
 			return expired()
 		}
 		p.RemainingMicros = uint64(remaining/time.Microsecond) + 1
 	}
 	return l.Post(ctx, &p, link.PostOptions{NoWait: q.NoWait, QueueTimeout: r.client.config.QueueTimeout})
-}
-
-// encode encodes m into buffer, or into memory of its own if it is larger than what the session copies.
-func encode(m proto.Message, buffer []byte) ([]byte, *endpoint.Error) {
-	options := proto.MarshalOptions{}
-	if options.Size(m) > session.ChunkBytes {
-		buffer = nil
-	}
-	options.UseCachedSize = true
-	b, err := options.MarshalAppend(buffer[:0], m)
-	if err != nil {
-		return nil, &endpoint.Error{Reason: endpoint.ReasonUnencodable, Text: "request: " + err.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: err}
-	}
-	return b, nil
 }
 
 func expired() *endpoint.Error {

@@ -35,10 +35,10 @@ func (b Bound) Ref() Ref { return b.ref }
 type Caller interface {
 	// Send hands over a one-way message. It returns when the message is accepted: it has its place in the order, and
 	// waits only for the network and for the handler.
-	Send(ctx context.Context, r *Request) error
+	Send(ctx context.Context, r Request) error
 	// Ask hands over a message and returns as Send does. done.Complete is called exactly once, whatever happens, perhaps
 	// before Ask returns.
-	Ask(ctx context.Context, r *Request, done Completion) Pending
+	Ask(ctx context.Context, r Request, done Completion) Pending
 	// WaitsForItself reports whether ctx is that of a handler that holds up the very endpoint that messages go to, so that
 	// to wait for a reply would be to wait for ever.
 	WaitsForItself(ctx context.Context) bool
@@ -67,10 +67,15 @@ type Request struct {
 	Message proto.Message
 	// Metadata travels with the message.
 	Metadata metadata.MD
+	// Started is when an ask was made; the zero time for a send.
+	Started time.Time
 	// Deadline of an ask; zero for the Env's default.
 	Deadline time.Time
 	// WaitForReady waits for a peer that cannot be reached, until the context ends, instead of failing.
 	WaitForReady bool
+	// Reuse is what Ask returned for an ask that is over, if the caller has no other use for it: Ask may return it again.
+	// Nil if there is none.
+	Reuse Pending
 	// NoWait fails at once where the message would have to wait for a session or for room.
 	NoWait bool
 }

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,7 +29,15 @@ type methodCore struct {
 	newRes  func() any                  // *Res
 	asProto func(res any) proto.Message
 	fake    func(ctx context.Context, req any) (any, error) // instead of caller
+	calls   sync.Pool                                       // of *call, those of askSync
 }
+
+// Verbs, as errors name them.
+const (
+	verbSend    = "send"
+	verbTrySend = "try-send"
+	verbAsk     = "ask"
+)
 
 // NewMethod returns the method with the full name "package.Service/Method" of the endpoint that b is bound to.
 // Generated code calls it.
@@ -64,43 +73,80 @@ func MethodFunc[Req, Res any](f func(ctx context.Context, req *Req) (*Res, error
 // ErrTimeout, ErrCancelled and, for local endpoints only, ErrEndpointNotFound and ErrEndpointStopped. All of them mean that the
 // message has not been executed.
 func (m Method[Req, Res]) Send(ctx context.Context, req *Req, opts ...grpc.CallOption) error {
-	return m.core.send(ctx, "send", req, opts, false)
+	return m.core.send(ctx, verbSend, req, opts, false)
 }
 
 // TrySend is Send that never waits: where Send would, it fails with ErrOverloaded or ErrUnreachable.
 func (m Method[Req, Res]) TrySend(ctx context.Context, req *Req, opts ...grpc.CallOption) error {
-	return m.core.send(ctx, "try-send", req, opts, true)
+	return m.core.send(ctx, verbTrySend, req, opts, true)
 }
 
 // Ask hands over req, as Send does, and returns a future for the reply. Every error comes out of the future. The ask ends when ctx
 // does, with ErrTimeout or ErrCancelled, and the handler's context with it; without a deadline in ctx it ends after the Env's ask timeout (120 s
 // unless set). A message is asked once, never again by itself.
 func (m Method[Req, Res]) Ask(ctx context.Context, req *Req, opts ...grpc.CallOption) *Future[Res] {
-	f := &Future[Res]{call{done: make(chan struct{}), started: time.Now(), core: m.core, verb: "ask"}}
-	f.start(ctx, req, opts, true)
+	f := newFuture[Res](m.core)
+	if m.core != nil && m.core.fake != nil {
+		f.settle(m.core.fake(ctx, req))
+		return f
+	}
+	f.call.start(ctx, req, opts, true, nil)
 	return f
 }
 
 // AskSync is Ask and Wait in one. A serial endpoint that asks itself gets ErrSelfAsk at once, unless it has called
 // Release.
 func (m Method[Req, Res]) AskSync(ctx context.Context, req *Req, opts ...grpc.CallOption) (*Res, error) {
-	f := &Future[Res]{call{done: make(chan struct{}), started: time.Now(), core: m.core, verb: "ask"}}
-	if m.core != nil && m.core.caller != nil && m.core.caller.WaitsForItself(ctx) {
-		f.Complete(Response{Err: errSelfAsk()})
-	} else {
-		f.start(ctx, req, opts, false)
+	v, err := m.core.askSync(ctx, req, opts)
+	if err != nil {
+		return nil, err
 	}
+	return v.(*Res), nil
+}
+
+// askSync returns the reply, a *Res.
+func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOption) (any, error) {
+	if c != nil && c.fake != nil {
+		return c.fake(ctx, req)
+	}
+	if c != nil && c.caller != nil && c.caller.WaitsForItself(ctx) {
+		return nil, c.describe(errSelfAsk(), verbAsk, time.Now())
+	}
+	a := c.acquire()
+	a.start(ctx, req, opts, false, a.pending)
 	select {
-	case <-f.done:
+	case <-a.done:
 	case <-ctx.Done():
-		f.abandon(ctx)
-		<-f.done
+		a.abandon(ctx)
+		<-a.done
 	}
-	return f.result()
+	v, err := a.outcome()
+	c.release(a)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// acquire returns a call that is used again when it is over: nobody but askSync ever has it.
+func (c *methodCore) acquire() *call {
+	if c != nil {
+		if a, ok := c.calls.Get().(*call); ok {
+			return a
+		}
+	}
+	return &call{core: c, done: make(chan struct{}, 1), again: true}
+}
+
+// release takes back a call that is over.
+func (c *methodCore) release(a *call) {
+	if c != nil {
+		a.response, a.md = Response{}, replyMetadata{}
+		c.calls.Put(a)
+	}
 }
 
 func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc.CallOption, noWait bool) error {
-	started := time.Now()
 	if c != nil && c.fake != nil {
 		_, err := c.fake(ctx, req)
 		return err
@@ -108,13 +154,13 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 	r, _, err := c.request(ctx, req, opts)
 	if err == nil {
 		r.NoWait = noWait
-		e := c.caller.Send(ctx, &r)
+		e := c.caller.Send(ctx, r)
 		if e == nil {
 			return nil
 		}
 		err = AsError(e)
 	}
-	return c.describe(err, verb, started)
+	return c.describe(err, verb, time.Time{})
 }
 
 // request makes the Request of a verb. The second result is where reply metadata goes.
@@ -144,11 +190,14 @@ func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOptio
 	return r, md, nil
 }
 
-// describe fills in what only the caller's side knows of an error.
+// describe fills in what only the caller's side knows of an error. started is zero for a send: where it had to wait, the
+// error has the time of that already, and elsewhere there is nothing to tell.
 func (c *methodCore) describe(e *Error, verb string, started time.Time) *Error {
 	d := *e // an error may be shared by many calls
 	d.Verb = verb
-	d.Elapsed = time.Since(started)
+	if !started.IsZero() {
+		d.Elapsed = time.Since(started)
+	}
 	if c != nil {
 		d.Method = c.name
 		d.Endpoint = c.ref.Name()

@@ -2,11 +2,11 @@ package server
 
 import (
 	"context"
+	"errors"
 	"runtime/debug"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -15,40 +15,50 @@ import (
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/mailbox"
+	"github.com/parley-rpc/parley/internal/payload"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
 // call is one message in a mailbox, and what its handler's context knows: an ask or a send, from a peer or from this Env,
-// or a callback.
+// or a callback. There is one for each message, so it is kept small.
 type call struct {
-	ctx    callctx.Context
-	hosted *hosted
-	turn   mailbox.Turn // set when the handler runs
-
-	callback func(c *call) // instead of a message
-	during   string        // the callback's name, or the full method
-
+	ctx      callctx.Context
+	hosted   *hosted
+	turn     mailbox.Turn // set when the handler runs
+	callback *callback    // instead of a message
 	method   *endpoint.ServiceMethod
-	id       uint64 // of a peer's ask; 0 for its send
-	payload  []byte
+	payload  []byte // until it has been decoded
 	encoding wire.Encoding
 
 	link    *link.Link // where it came from; nil for local ones
+	id      uint64     // of a peer's ask; 0 for its send
 	account *session.Account
 	cost    session.Cost
 	local   *localAsk // of a local ask
-	size    int       // what it took of the local window
 
-	mu              sync.Mutex // guards what follows
-	header, trailer metadata.MD
+	answerMetadata atomic.Pointer[answerMetadata] // nil while there is none
+}
+
+// callback is a callback of an endpoint on its way through the mailbox.
+type callback struct {
+	name string
+	run  func(c *call)
 }
 
 // control returns a callback as a call.
-func (h *hosted) control(during string, f func(c *call)) *call {
-	c := &call{hosted: h, callback: f, during: during}
+func (h *hosted) control(name string, run func(c *call)) *call {
+	c := &call{hosted: h, callback: &callback{name, run}}
 	c.ctx.Init(h.server.life, time.Time{}, c)
 	return c
+}
+
+// during returns the full name of the method, or the name of the callback.
+func (c *call) during() string {
+	if c.callback != nil {
+		return c.callback.name
+	}
+	return c.method.Name()
 }
 
 // begin gives a message its context.
@@ -57,7 +67,6 @@ func (c *call) begin(md metadata.MD, deadline time.Time) {
 	if len(md) > 0 {
 		parent = metadata.NewIncomingContext(parent, md)
 	}
-	parent = grpc.NewContextWithServerTransportStream(parent, transportStream{c})
 	c.ctx.Init(parent, deadline, c)
 }
 
@@ -72,7 +81,7 @@ func (h *hosted) handle(t mailbox.Turn, c *call) {
 		c.ctx.Cancel(context.Canceled, nil)
 	}()
 	if c.callback != nil {
-		c.callback(c)
+		c.callback.run(c)
 	} else {
 		c.run()
 	}
@@ -87,7 +96,7 @@ func (c *call) run() {
 		return
 	}
 	if err := c.ctx.Err(); err != nil && c.isAsk() {
-		c.refuseTaken(expired(err))
+		c.refuseTaken(c.ended(err, endpoint.NotExecuted))
 		return
 	}
 	req := c.method.NewRequest()
@@ -102,7 +111,7 @@ func (c *call) run() {
 		c.hosted.onError(c, err)
 	case !c.isAsk():
 	case err != nil:
-		c.answerError(handlerError(err))
+		c.answerError(c.errorOf(err))
 	default:
 		c.answer(res)
 	}
@@ -122,7 +131,7 @@ func (c *call) take() {
 	if c.link != nil {
 		c.link.Take(c.account, c.cost)
 	} else {
-		c.hosted.local.giveBack(c.size)
+		c.hosted.local.giveBack(len(c.payload))
 	}
 }
 
@@ -144,17 +153,25 @@ func (c *call) refuseTaken(e *endpoint.Error) {
 	if e.Reason == endpoint.ReasonUndecodable {
 		c.hosted.onError(c, e)
 	}
-	c.hosted.server.drop(c.hosted.name, c.during, e)
+	c.hosted.server.drop(c.hosted.name, c.during(), e)
 }
 
 // answer answers an ask with a reply.
 func (c *call) answer(res proto.Message) {
-	var payload []byte
+	encoding := wire.Proto
+	var buffer payload.Buffer
+	var encoded []byte
 	var err error
-	if c.encoding == wire.JSON {
-		payload, err = protojson.Marshal(res)
-	} else {
-		payload, err = proto.Marshal(res)
+	switch {
+	case c.encoding == wire.JSON:
+		encoding = wire.JSON
+		encoded, err = protojson.Marshal(res)
+	case c.local != nil:
+		encoded, err = proto.Marshal(res)
+	default:
+		buffer = payload.NewBuffer() // the session copies a small payload
+		defer buffer.Free()
+		encoded, err = buffer.Marshal(res)
 	}
 	if err != nil {
 		c.answerError(failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err))
@@ -162,20 +179,20 @@ func (c *call) answer(res proto.Message) {
 	}
 	header, trailer := c.metadata()
 	if c.local != nil {
-		c.local.complete(endpoint.Response{Payload: payload, Header: header, Trailer: trailer})
+		c.local.complete(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
 		return
 	}
-	encoding := wire.Proto
-	if c.encoding == wire.JSON {
-		encoding = wire.JSON
-	}
-	c.reply(&session.Reply{ID: c.id, Payload: payload, Encoding: encoding}, header, trailer)
+	c.reply(&session.Reply{ID: c.id, Payload: encoded, Encoding: encoding}, header, trailer)
 }
 
 // answerError answers an ask with an error.
 func (c *call) answerError(e *endpoint.Error) {
 	header, trailer := c.metadata()
 	if c.local != nil {
+		if e.Reason == endpoint.ReasonHandler {
+			e = endpoint.ErrorFromStatus(statusOf(e)) // no more than a peer would get
+			e.Remote = false
+		}
 		c.local.complete(endpoint.Response{Err: e, Header: header, Trailer: trailer})
 		return
 	}
@@ -193,18 +210,12 @@ func (c *call) reply(r *session.Reply, header, trailer metadata.MD) {
 	c.link.Reply(r)
 }
 
-func (c *call) metadata() (header, trailer metadata.MD) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.header, c.trailer
-}
-
 // panicked is told that a handler or callback panicked with v, or ended its goroutine.
 func (c *call) panicked(v any) {
 	if v == nil {
 		v = "runtime.Goexit was called"
 	}
-	p := newPanic(v, c.during)
+	p := newPanic(v, c.during())
 	if c.callback == nil && c.isAsk() {
 		c.answerError(failure(endpoint.ReasonPanic, endpoint.MayHaveExecuted, "%v", v))
 	}
@@ -215,11 +226,31 @@ func newPanic(v any, during string) *endpoint.PanicError {
 	return &endpoint.PanicError{Value: v, Stack: debug.Stack(), During: during}
 }
 
-func expired(err error) *endpoint.Error {
-	if err == context.DeadlineExceeded {
-		return failure(endpoint.ReasonTimeout, endpoint.NotExecuted, "the deadline passed in the mailbox")
+// errorOf returns what the asker gets of the error of a handler. A handler that only says that its context has ended is not
+// the one to blame.
+func (c *call) errorOf(err error) *endpoint.Error {
+	if ctxErr := c.ctx.Err(); ctxErr != nil && endpoint.AsError(err).Code() == endpoint.AsError(ctxErr).Code() {
+		return c.ended(ctxErr, endpoint.MayHaveExecuted)
 	}
-	return failure(endpoint.ReasonCancelled, endpoint.NotExecuted, "the asker gave up, or the session ended")
+	return handlerError(err)
+}
+
+// ended returns why the context of an ask has ended, with the error err.
+func (c *call) ended(err error, x endpoint.Execution) *endpoint.Error {
+	var cause *endpoint.Error
+	switch {
+	case errors.As(c.ctx.Cause(), &cause):
+		return failure(cause.Reason, x, "%s", cause.Text)
+	case err == context.DeadlineExceeded:
+		return failure(endpoint.ReasonTimeout, x, "the deadline passed at the receiver")
+	default:
+		return failure(endpoint.ReasonCancelled, x, "the asker gave up")
+	}
+}
+
+// alone reports whether c is a callback that runs alone, whatever the concurrency.
+func (c *call) alone() bool {
+	return c.callback != nil && (c.callback.name == onStart || c.callback.name == onStop)
 }
 
 // CancelCall implements link.Running.
@@ -227,7 +258,7 @@ func (c *call) CancelCall(cause error) { c.ctx.Cancel(context.Canceled, cause) }
 
 // ReleaseTurn lets the mailbox go on; see endpoint.Release. OnStart and OnStop run alone.
 func (c *call) ReleaseTurn() bool {
-	return c.during != onStart && c.during != onStop && c.turn.Release()
+	return !c.alone() && c.turn.Release()
 }
 
 // Self returns the endpoint's Ref; see endpoint.Self.
@@ -253,6 +284,5 @@ func (c *call) Bind(r endpoint.Ref) (endpoint.Bound, error) { return c.hosted.se
 // holdsUp reports whether ctx is that of a handler that holds up the mailbox of h.
 func (h *hosted) holdsUp(ctx context.Context) bool {
 	c, ok := callctx.From(ctx).(*call)
-	alone := h.settings.Concurrency == 1 || c != nil && (c.during == onStart || c.during == onStop)
-	return ok && c.hosted == h && alone && !c.turn.Released() && c.ctx.Running()
+	return ok && c.hosted == h && (h.settings.Concurrency == 1 || c.alone()) && !c.turn.Released() && c.ctx.Running()
 }

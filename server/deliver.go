@@ -13,14 +13,14 @@ import (
 // holds of it.
 func (s *Server) Deliver(l *link.Link, events []session.Event) {
 	var d delivery
-	d.server, d.link, d.now = s, l, time.Now()
+	d.server, d.link, d.now, d.left = s, l, time.Now(), len(events)
 	for i := range events {
 		ev := &events[i]
 		switch {
-		case ev.Kind == wire.KindLookup:
-			d.lookup(ev)
 		case ev.Refused != nil:
 			d.refuse(ev, ev.Refused)
+		case ev.Kind == wire.KindLookup:
+			d.lookup(ev)
 		case ev.To.EnvID != "" && ev.To.EnvID != s.config.Link.EnvID:
 			d.flush()
 			d.relay(ev)
@@ -44,6 +44,8 @@ type delivery struct {
 	err    *endpoint.Error // why there is no hosted, or no method
 	run    []*call
 	into   *hosted // the mailbox of run
+	slab   []call  // not used yet
+	left   int     // the most calls that are still to be made
 }
 
 // add appends a message to the run.
@@ -59,15 +61,25 @@ func (d *delivery) add(ev *session.Event) {
 		d.flush()
 		d.into = d.hosted
 	}
-	c := &call{
-		hosted: d.hosted, method: d.method, during: ev.To.Method, id: ev.ID, payload: ev.Payload, encoding: ev.Encoding,
-		link: d.link, account: ev.Account, cost: ev.Cost,
-	}
+	c := d.newCall()
+	c.hosted, c.method, c.id = d.hosted, d.method, ev.ID
+	c.payload, c.encoding = ev.Payload, ev.Encoding
+	c.link, c.account, c.cost = d.link, ev.Account, ev.Cost
 	c.begin(wire.MD(ev.Metadata), d.deadline(ev))
-	if ev.Kind == wire.KindAsk {
-		d.link.Begin(ev.ID, c)
-	}
 	d.run = append(d.run, c)
+}
+
+// newCall returns a call. Those of one frame are allocated together, some at a time: a context that somebody keeps after
+// its handler has returned keeps no more than that alive.
+func (d *delivery) newCall() *call {
+	const most = 16
+	if len(d.slab) == 0 {
+		d.slab = make([]call, min(d.left, most))
+	}
+	c := &d.slab[0]
+	d.slab = d.slab[1:]
+	d.left--
+	return c
 }
 
 func (d *delivery) deadline(ev *session.Event) time.Time {
@@ -95,6 +107,7 @@ func (d *delivery) flush() {
 	if len(d.run) == 0 {
 		return
 	}
+	d.link.Begin(len(d.run), func(i int) (uint64, link.Running) { return d.run[i].id, d.run[i] })
 	n := d.into.box.Post(d.run...)
 	for _, c := range d.run[n:] {
 		c.refuse(failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", d.into.name))
@@ -106,7 +119,7 @@ func (d *delivery) flush() {
 // refuse ends a message that has no mailbox.
 func (d *delivery) refuse(ev *session.Event, e *endpoint.Error) {
 	d.link.Take(ev.Account, ev.Cost)
-	if ev.Kind == wire.KindAsk {
+	if ev.Kind != wire.KindSend {
 		d.link.Reply(&session.Reply{ID: ev.ID, Status: statusOf(e)})
 		return
 	}

@@ -35,17 +35,17 @@ func (l *localCaller) WaitsForItself(ctx context.Context) bool {
 }
 
 // Send implements endpoint.Caller.
-func (l *localCaller) Send(ctx context.Context, r *endpoint.Request) error {
-	if err := l.post(ctx, r, nil); err != nil {
+func (l *localCaller) Send(ctx context.Context, r endpoint.Request) error {
+	if err := l.post(ctx, &r, nil); err != nil {
 		return err
 	}
 	return nil
 }
 
 // Ask implements endpoint.Caller.
-func (l *localCaller) Ask(ctx context.Context, r *endpoint.Request, done endpoint.Completion) endpoint.Pending {
+func (l *localCaller) Ask(ctx context.Context, r endpoint.Request, done endpoint.Completion) endpoint.Pending {
 	a := &localAsk{server: l.server, done: done}
-	if err := l.post(ctx, r, a); err != nil {
+	if err := l.post(ctx, &r, a); err != nil {
 		a.complete(endpoint.Response{Err: err})
 	}
 	return a
@@ -75,19 +75,19 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if err := h.local.take(ctx, len(payload), r.NoWait, l.server.config.QueueTimeout); err != nil {
 		return err
 	}
-	c := &call{hosted: h, method: method, during: r.Method, payload: payload, encoding: wire.Proto, local: a, size: len(payload)}
+	c := &call{hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a}
 	var deadline time.Time
 	if a != nil {
 		deadline = r.Deadline
 		if deadline.IsZero() {
 			deadline = time.Now().Add(l.server.config.AskTimeout)
-			a.timer = time.AfterFunc(l.server.config.AskTimeout, a.timeOut)
+			a.timer.Store(time.AfterFunc(l.server.config.AskTimeout, a.timeOut))
 		}
 		a.call.Store(c)
 	}
 	c.begin(wire.MD(entries), deadline)
 	if h.box.Post(c) == 0 {
-		h.local.giveBack(c.size)
+		h.local.giveBack(len(payload))
 		return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", l.name)
 	}
 	return nil
@@ -97,7 +97,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 type localAsk struct {
 	server *Server
 	done   endpoint.Completion
-	timer  *time.Timer // for the default timeout; nil if the context has a deadline
+	timer  atomic.Pointer[time.Timer] // for the default timeout; nil if the context has a deadline
 	call   atomic.Pointer[call]
 	ended  atomic.Bool
 }
@@ -108,10 +108,14 @@ func (a *localAsk) complete(r endpoint.Response) {
 		a.server.late.Add(1)
 		return
 	}
-	if a.timer != nil {
-		a.timer.Stop()
-	}
+	a.stopTimer()
 	a.done.Complete(r)
+}
+
+func (a *localAsk) stopTimer() {
+	if t := a.timer.Load(); t != nil {
+		t.Stop()
+	}
 }
 
 func (a *localAsk) timeOut() {
@@ -123,9 +127,7 @@ func (a *localAsk) Abandon(e *endpoint.Error) {
 	if !a.ended.CompareAndSwap(false, true) {
 		return
 	}
-	if a.timer != nil {
-		a.timer.Stop()
-	}
+	a.stopTimer()
 	if c := a.call.Load(); c != nil {
 		err := context.Canceled
 		if e.Reason == endpoint.ReasonTimeout {
@@ -150,14 +152,11 @@ func (w *localWindow) take(ctx context.Context, size int, noWait bool, timeout t
 	if w.tryTake(size, nil) {
 		return nil
 	}
-	queued := func(e *endpoint.Error) *endpoint.Error {
-		e.Phase, e.Execution = endpoint.PhaseQueued, endpoint.NotExecuted
-		return e
-	}
 	if noWait {
-		return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room"})
+		return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room"}, time.Now())
 	}
 	waiter := credit.NewWaiter()
+	started := time.Now()
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	defer w.leave(waiter)
@@ -165,12 +164,18 @@ func (w *localWindow) take(ctx context.Context, size int, noWait bool, timeout t
 		select {
 		case <-waiter.Turn:
 		case <-ctx.Done():
-			return queued(endpoint.ContextError(ctx))
+			return queued(endpoint.ContextError(ctx), started)
 		case <-timer.C:
-			return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room came free", Setting: "parley.WithQueueTimeout"})
+			return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room came free", Setting: "parley.WithQueueTimeout"}, started)
 		}
 	}
 	return nil
+}
+
+// queued completes an error of somebody who has waited for room since started.
+func queued(e *endpoint.Error, started time.Time) *endpoint.Error {
+	e.Phase, e.Execution, e.Elapsed = endpoint.PhaseQueued, endpoint.NotExecuted, time.Since(started)
+	return e
 }
 
 func (w *localWindow) tryTake(size int, waiter *credit.Waiter) bool {

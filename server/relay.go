@@ -54,7 +54,7 @@ func (d *delivery) relay(ev *session.Event) {
 	}
 	m := &relayed{relay: r, event: *ev, deadline: d.deadline(ev)}
 	if ev.Kind == wire.KindAsk {
-		d.link.Begin(ev.ID, m)
+		d.link.Begin(1, func(int) (uint64, link.Running) { return ev.ID, m })
 	}
 	if r.box.Post(m) == 0 {
 		m.refuse(errEnvStopped())

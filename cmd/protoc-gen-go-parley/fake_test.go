@@ -60,19 +60,19 @@ func (e *fakeEnv) Bind(ref endpoint.Ref) (endpoint.Bound, error) {
 	return endpoint.NewBound(ref, e.hosted[ref.Name()]), nil
 }
 
-func (f *fakeEndpoint) Send(ctx context.Context, r *endpoint.Request) error {
+func (f *fakeEndpoint) Send(ctx context.Context, r endpoint.Request) error {
 	f.sent = append(f.sent, r.Method)
 	f.handle(ctx, r) // the error of a one-way message stays with the endpoint
 	return nil
 }
 
-func (f *fakeEndpoint) Ask(ctx context.Context, r *endpoint.Request, done endpoint.Completion) endpoint.Pending {
+func (f *fakeEndpoint) Ask(ctx context.Context, r endpoint.Request, done endpoint.Completion) endpoint.Pending {
 	f.asked = append(f.asked, r.Method)
 	done.Complete(f.handle(ctx, r))
 	return fakePending{}
 }
 
-func (f *fakeEndpoint) handle(ctx context.Context, r *endpoint.Request) endpoint.Response {
+func (f *fakeEndpoint) handle(ctx context.Context, r endpoint.Request) endpoint.Response {
 	service, _, _ := strings.Cut(r.Method, "/")
 	for _, s := range f.services {
 		if s.Name != service {

@@ -15,11 +15,37 @@ type Context struct {
 	deadline time.Time // zero: none of its own
 	call     any
 
-	mu         sync.Mutex
+	mu    sync.Mutex // guards what follows
+	state state
+	more  *more // nil while nobody has asked for it
+}
+
+// state is how a context has ended.
+type state uint8
+
+const (
+	running state = iota
+	cancelled
+	expired
+)
+
+func (s state) err() error {
+	switch s {
+	case cancelled:
+		return context.Canceled
+	case expired:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// more is what few contexts need.
+type more struct {
 	done       chan struct{} // made by the first call of Done
-	err, cause error         // set once
-	timer      *time.Timer   // set with done, if there is a deadline
-	stopParent func() bool   // set with done
+	cause      error
+	timer      *time.Timer // set with done, if there is a deadline
+	stopParent func() bool // set with done
 	after      map[*afterFunc]struct{}
 }
 
@@ -44,39 +70,55 @@ func (c *Context) Deadline() (time.Time, bool) {
 	return c.deadline, true
 }
 
+// Valuer is a call that has context values of its own. ok is false for a key that it does not know.
+type Valuer interface {
+	ContextValue(key any) (value any, ok bool)
+}
+
 // Value implements context.Context.
 func (c *Context) Value(k any) any {
 	if (k == key{}) {
 		return c.call
 	}
+	if v, ok := c.call.(Valuer); ok {
+		if value, ok := v.ContextValue(k); ok {
+			return value
+		}
+	}
 	return c.parent.Value(k)
+}
+
+// moreLocked returns c.more, made if there is none.
+func (c *Context) moreLocked() *more {
+	if c.more == nil {
+		c.more = new(more)
+	}
+	return c.more
 }
 
 // Done implements context.Context.
 func (c *Context) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done != nil {
-		return c.done
+	m := c.moreLocked()
+	if m.done != nil {
+		return m.done
 	}
-	c.done = make(chan struct{})
-	if c.err != nil {
-		close(c.done)
-		return c.done
+	m.done = make(chan struct{})
+	if c.state != running {
+		close(m.done)
+		return m.done
 	}
 	if !c.deadline.IsZero() {
-		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.Cancel(context.DeadlineExceeded, nil) })
+		m.timer = time.AfterFunc(time.Until(c.deadline), func() { c.Cancel(context.DeadlineExceeded, nil) })
 	}
-	c.stopParent = context.AfterFunc(c.parent, func() { c.Cancel(c.parent.Err(), context.Cause(c.parent)) })
-	return c.done
+	m.stopParent = context.AfterFunc(c.parent, func() { c.Cancel(c.parent.Err(), context.Cause(c.parent)) })
+	return m.done
 }
 
 // Err implements context.Context.
 func (c *Context) Err() error {
-	c.mu.Lock()
-	err := c.err
-	c.mu.Unlock()
-	if err != nil {
+	if err := c.ended(); err != nil {
 		return err
 	}
 	if err := c.parent.Err(); err != nil {
@@ -84,9 +126,13 @@ func (c *Context) Err() error {
 	} else if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
 		c.Cancel(context.DeadlineExceeded, nil)
 	}
+	return c.ended()
+}
+
+func (c *Context) ended() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.err
+	return c.state.err()
 }
 
 // AfterFunc runs f on a goroutine of its own after c has ended; package context uses it instead of a goroutine that
@@ -95,45 +141,53 @@ func (c *Context) AfterFunc(f func()) func() bool {
 	c.Done() // arms the deadline
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
+	if c.state != running {
 		go f()
 		return func() bool { return false }
 	}
-	if c.after == nil {
-		c.after = make(map[*afterFunc]struct{})
+	m := c.moreLocked()
+	if m.after == nil {
+		m.after = make(map[*afterFunc]struct{})
 	}
 	a := &afterFunc{f}
-	c.after[a] = struct{}{}
+	m.after[a] = struct{}{}
 	return func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		_, ok := c.after[a]
-		delete(c.after, a)
+		_, ok := m.after[a]
+		delete(m.after, a)
 		return ok
 	}
 }
 
 // Running reports whether c has not ended by Cancel.
-func (c *Context) Running() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err == nil
-}
+func (c *Context) Running() bool { return c.ended() == nil }
 
-// Cancel ends c with err, which is context.Canceled or context.DeadlineExceeded. cause, if not nil, is what Cause returns. Only the first call counts.
+// Cancel ends c with err, which is context.Canceled or context.DeadlineExceeded. cause, if not nil, is what Cause returns. Only the first
+// call counts.
 func (c *Context) Cancel(err, cause error) {
 	c.mu.Lock()
-	if c.err != nil {
+	if c.state != running {
 		c.mu.Unlock()
 		return
 	}
-	c.err = err
-	c.cause = cause
-	if c.done != nil {
-		close(c.done)
+	c.state = cancelled
+	if err == context.DeadlineExceeded {
+		c.state = expired
 	}
-	timer, stop, after := c.timer, c.stopParent, c.after
-	c.timer, c.stopParent, c.after = nil, nil, nil
+	if cause != nil {
+		c.moreLocked().cause = cause
+	}
+	m := c.more
+	if m == nil {
+		c.mu.Unlock()
+		return
+	}
+	if m.done != nil {
+		close(m.done)
+	}
+	timer, stop, after := m.timer, m.stopParent, m.after
+	m.timer, m.stopParent, m.after = nil, nil, nil
 	c.mu.Unlock()
 	if timer != nil {
 		timer.Stop()
@@ -151,8 +205,8 @@ func (c *Context) Cancel(err, cause error) {
 func (c *Context) Cause() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause != nil {
-		return c.cause
+	if c.more != nil && c.more.cause != nil {
+		return c.more.cause
 	}
-	return c.err
+	return c.state.err()
 }

@@ -28,10 +28,12 @@ func (w *Window) Charge(messages, bytes uint64) {
 	w.sentBytes += bytes
 }
 
-// Raise takes new totals. Lower ones than before are ignored.
-func (w *Window) Raise(messages, bytes uint64) {
+// Raise takes new totals; 0 says nothing. It reports false if one was lower than before, which is ignored.
+func (w *Window) Raise(messages, bytes uint64) bool {
+	current := (messages == 0 || messages >= w.totalMessages) && (bytes == 0 || bytes >= w.totalBytes)
 	w.totalMessages = max(w.totalMessages, messages)
 	w.totalBytes = max(w.totalBytes, bytes)
+	return current
 }
 
 // Refund gives back what was charged.

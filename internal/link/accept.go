@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,13 +54,22 @@ func accept(stream Stream, c *Config, frame []byte) (*Link, error) {
 	}
 	hello := h.Hello
 	if hello == nil {
-		return nil, status.Error(codes.FailedPrecondition, "parley: the first frame of a stream must have a hello")
+		return nil, status.Error(codes.InvalidArgument, "parley: the first frame of a stream must have a hello")
+	}
+	if h.Welcome != nil || h.Refusal != nil {
+		return nil, status.Error(codes.FailedPrecondition, "parley: a welcome or refusal from a dialler")
+	}
+	waits := hello.GetWaitsForWelcome() || slices.Contains(hello.GetCapabilities(), "resume")
+	if body := wire.Body(frame); waits {
+		if _, more := body.Next(); more || h.Number != 0 {
+			return nil, status.Error(codes.InvalidArgument, "parley: a dialler that waits for the welcome must not send envelopes before it")
+		}
 	}
 	if r := refuse(c, hello); r != nil {
 		return nil, sendRefusal(stream, c, r)
 	}
 	limits := c.Limits
-	if !hello.GetWaitsForWelcome() {
+	if !waits {
 		limits = atLeastInitial(limits)
 	}
 	id := uuid.NewString()
@@ -97,8 +107,11 @@ func accept(stream Stream, c *Config, frame []byte) (*Link, error) {
 // refuse returns why a hello is not taken, or nil.
 func refuse(c *Config, hello *parleyv1.Hello) *parleyv1.Refusal {
 	lowest := max(hello.GetLowestRevision(), 1)
-	highest := max(hello.GetHighestRevision(), lowest)
-	if lowest > session.HighestRevision || highest < session.LowestRevision {
+	highest := hello.GetHighestRevision()
+	if highest == 0 {
+		highest = lowest
+	}
+	if lowest > session.HighestRevision || highest < session.LowestRevision || highest < lowest {
 		return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_REVISION, Message: "no revision that both sides speak"}
 	}
 	if a := hello.GetAttach(); a != nil {
@@ -112,6 +125,11 @@ func refuse(c *Config, hello *parleyv1.Hello) *parleyv1.Refusal {
 			return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_DENIED, Message: "the Env id is not a uuid, or is this Env's own"}
 		}
 	}
+	if a := hello.GetAddress(); a != "" {
+		if _, err := endpoint.ParseAddress(a); err != nil {
+			return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_DENIED, Message: "the address is malformed: " + err.Error()}
+		}
+	}
 	return nil
 }
 
@@ -121,11 +139,16 @@ func sendRefusal(stream Stream, c *Config, r *parleyv1.Refusal) error {
 	if err := stream.SendMsg(wire.NewFrame(wire.AppendHead(nil, &wire.Head{Refusal: r}))); err != nil {
 		return status.Convert(err).Err()
 	}
-	code := codes.FailedPrecondition
-	if r.GetReason() == parleyv1.Refusal_REASON_DENIED {
-		code = codes.PermissionDenied
-	}
-	return status.Errorf(code, "parley: refused: %s", r.GetMessage())
+	return status.Errorf(refusalCodes[r.GetReason()], "parley: refused: %s", r.GetMessage())
+}
+
+// refusalCodes are the status codes with which a stream ends after a refusal.
+var refusalCodes = map[parleyv1.Refusal_Reason]codes.Code{
+	parleyv1.Refusal_REASON_WRONG_ENV: codes.FailedPrecondition,
+	parleyv1.Refusal_REASON_EXPIRED:   codes.NotFound,
+	parleyv1.Refusal_REASON_UNKNOWN:   codes.NotFound,
+	parleyv1.Refusal_REASON_DENIED:    codes.PermissionDenied,
+	parleyv1.Refusal_REASON_REVISION:  codes.Unimplemented,
 }
 
 // atLeastInitial raises limits to the initial ones: a dialler that does not wait for the welcome may rely on them.

@@ -68,6 +68,9 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 	if w == nil || w.GetRevision() < session.LowestRevision || w.GetRevision() > session.HighestRevision {
 		return fail(fmt.Errorf("the first answer is no welcome of a revision that this side speaks"))
 	}
+	if len(w.GetCapabilities()) > 0 {
+		return fail(fmt.Errorf("the welcome agrees to capabilities that were not offered: %.300q", w.GetCapabilities()))
+	}
 	if !stop() {
 		return fail(ctx.Err())
 	}
@@ -81,7 +84,7 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		session: session.New(c.Limits, session.LimitsFromProto(w.GetLimits())),
 	}
 	c.Table.add(l, nil)
-	l.start(nil)
+	l.start(f.Bytes()) // a welcome may come with more
 	return l, nil, nil
 }
 

@@ -120,6 +120,7 @@ func (l *Link) Post(ctx context.Context, p *session.Posting, o PostOptions) *end
 		return &endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
 	p.Waiter = credit.NewWaiter()
+	started := time.Now()
 	timeout := time.NewTimer(o.QueueTimeout)
 	defer timeout.Stop()
 	for {
@@ -139,6 +140,7 @@ func (l *Link) Post(ctx context.Context, p *session.Posting, o PostOptions) *end
 		l.mu.Lock()
 		l.session.Leave(p)
 		l.mu.Unlock()
+		err.Elapsed = time.Since(started)
 		return err
 	}
 }
@@ -173,11 +175,16 @@ func (l *Link) Abandon(a *session.Ask, err *endpoint.Error) {
 	}
 }
 
-// Begin remembers the handler of an ask, so that a cancel reaches it.
-func (l *Link) Begin(id uint64, r Running) {
+// Begin remembers the handlers of n messages, so that a cancel reaches those of asks. get returns the id, 0 for a send, and
+// the handler.
+func (l *Link) Begin(n int, get func(i int) (id uint64, r Running)) {
 	l.running.Lock()
-	l.running.calls[id] = r
-	l.running.Unlock()
+	defer l.running.Unlock()
+	for i := range n {
+		if id, r := get(i); id != 0 {
+			l.running.calls[id] = r
+		}
+	}
 }
 
 // Reply answers an ask or lookup.

@@ -85,7 +85,11 @@ func (l *Link) cancel(id uint64) {
 	l.running.Unlock()
 	if r != nil {
 		r.CancelCall(nil)
+		return
 	}
+	l.mu.Lock()
+	l.session.CountLateCancel()
+	l.mu.Unlock()
 }
 
 // readEnded is told how the stream ended.
@@ -94,6 +98,7 @@ func (l *Link) readEnded(err error) {
 		if !l.dialled {
 			// The dialler sends no more; it gets its answers first.
 			l.mu.Lock()
+			l.session.HalfClosed()
 			l.halfway = true
 			l.idle = true
 			l.changed()

@@ -10,9 +10,9 @@ import (
 
 // Event is what a frame means to the owner of the session.
 type Event struct {
-	// Kind is KindAsk, KindSend, KindLookup, KindCancel, KindReply, KindReceipt or KindBye.
+	// Kind is KindAsk, KindSend, KindLookup, KindCancel, KindReply or KindBye.
 	Kind wire.Kind
-	// ID is that of the peer's ask, lookup or send; for a cancel, of what is cancelled.
+	// ID is that of the peer's ask or lookup; for a cancel, of what is cancelled.
 	ID uint64
 	// To is where an ask, send or lookup is to go.
 	To *Destination
@@ -25,14 +25,14 @@ type Event struct {
 	// Payload aliases the frame, or is a buffer of its own; it may be kept.
 	Payload  []byte
 	Encoding wire.Encoding
-	// Status is that of a reply, receipt or bye; nil for OK.
+	// Status is that of a reply or bye; nil for OK.
 	Status *spb.Status
-	// Ask is the ask of this side that a reply or receipt is for. It is not pending any more.
+	// Ask is the ask of this side that a reply is for. It is not pending any more.
 	Ask *Ask
 	// Account and Cost of an ask or send are to be given to Take when a handler takes the message, or when it is refused.
 	Account *Account
 	Cost    Cost
-	// Refused says why an ask or send must not be handled.
+	// Refused says why an ask, send or lookup must not be handled, or why a reply is not kept.
 	Refused *endpoint.Error
 }
 
@@ -41,6 +41,8 @@ type Destination struct {
 	wire.Target
 	// Invalid says what is wrong with it; nil if nothing is.
 	Invalid *endpoint.Error
+
+	account *Account // that of its mailbox; set when the first message arrives
 }
 
 // Cost is what a message took of the windows.

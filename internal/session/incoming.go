@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,6 +15,9 @@ const (
 	// reservedTransfer is how much room is made for a transfer before its bytes come.
 	reservedTransfer = 1 << 20
 	mostPongs        = 16
+	// unreadBytes is how much may wait to be written when the peer sends more. Replies alone never come to it while the
+	// peer keeps to its limit of pending asks: from replyBytes on they are short errors.
+	unreadBytes = 2*replyBytes + 128<<20
 )
 
 // incoming is what the peer has sent.
@@ -32,6 +36,7 @@ type incoming struct {
 	transfers    map[uint64]*partial
 	lastTransfer uint64
 	replyBytes   uint64 // told by the large replies that are under way
+	bye          bool   // the peer has said the last it had to say
 
 	head   wire.Head
 	env    wire.Envelope
@@ -41,6 +46,7 @@ type incoming struct {
 // partial is a message whose payload has not come wholly.
 type partial struct {
 	event    Event
+	id       uint64
 	size     uint64
 	got      uint64
 	data     []byte
@@ -103,8 +109,14 @@ func (s *Session) receive(now time.Time, frame []byte) ([]Event, *Violation) {
 		return nil, nil
 	case h.Number != in.received+1:
 		return nil, gap(in.received+1, h.Number)
+	case s.out.queued+s.out.largeReplies > unreadBytes:
+		return nil, violation("A69", codes.ResourceExhausted, "more than %d bytes wait because the peer does not read", unreadBytes)
+	case in.bye:
+		in.received = h.Number
+		s.counters.LateFrames++
+		return nil, nil
 	}
-	for ; more; envelope, more = body.Next() {
+	for ; more && !in.bye; envelope, more = body.Next() {
 		if err := in.env.Decode(envelope); err != nil {
 			return in.events, violation("A1", codes.InvalidArgument, "undecodable envelope: %v", err)
 		}
@@ -140,17 +152,26 @@ func (s *Session) receiveHead(h *wire.Head) *Violation {
 	if h.Ping != nil && len(s.out.pongs) < mostPongs {
 		s.out.pongs = append(s.out.pongs, *h.Ping)
 	}
+	if h.Pong != nil {
+		s.counters.UnmatchedPongs++ // this side never pings
+	}
 	return nil
 }
 
+// raise takes new totals. A total that is absent says nothing.
 func (s *Session) raise(c *wire.Credit) {
-	if c.EnvID == "" && c.Endpoint == "" {
-		s.out.session.Raise(0, c.Bytes)
-		s.out.transfer.Raise(0, c.TransferBytes)
-		return
+	current := true
+	switch a := s.out.accounts[mailboxKey{c.EnvID, c.Endpoint}]; {
+	case c.EnvID == "" && c.Endpoint == "":
+		current = s.out.session.Raise(0, c.Bytes)
+		current = s.out.transfer.Raise(0, c.TransferBytes) && current
+	case a == nil:
+		s.counters.UnknownCredits++
+	default:
+		current = a.window.Raise(c.Messages, c.Bytes)
 	}
-	if a := s.out.accounts[mailboxKey{c.EnvID, c.Endpoint}]; a != nil {
-		a.window.Raise(c.Messages, c.Bytes)
+	if !current {
+		s.counters.StaleTotals++
 	}
 }
 
@@ -171,15 +192,14 @@ func (s *Session) receiveEnvelope(size int) *Violation {
 			return v
 		}
 		in.open++
-		in.events = append(in.events, Event{Kind: e.Kind, ID: e.ID, To: newDestination(e.Target, false), Service: e.Service})
+		in.events = append(in.events, Event{Kind: e.Kind, ID: e.ID, To: newDestination(e.Target, false), Service: e.Service, Refused: s.refusePending()})
 	case wire.KindChunk:
 		return s.receiveChunk(uint64(size))
 	case wire.KindAbort:
 		s.receiveAbort()
 	case wire.KindBye:
+		in.bye = true
 		in.events = append(in.events, Event{Kind: e.Kind, Status: e.Status})
-	case wire.KindReceipt:
-		s.counters.LateReplies++ // this side never asks for receipts
 	default:
 		return violation("A9", codes.Unimplemented, "an envelope of kind %v, which was not agreed to", e.Kind)
 	}
@@ -221,17 +241,61 @@ func (s *Session) receiveMessage(size uint64) *Violation {
 	if v := s.chargeMessage(ev, size); v != nil {
 		return v
 	}
-	ev.Refused = ev.To.Invalid
-	if uint64(len(e.Payload)) > s.own.MessageBytes {
-		ev.Refused = tooLarge(len(e.Payload), s.own.MessageBytes)
-	}
-	if in.open > int(s.own.Pending) && e.Kind == wire.KindAsk {
-		ev.Refused = overloaded("the limit on pending asks", "too many asks are pending")
-	}
+	ev.Refused = s.refuseMessage(ev.To)
 	if e.Encoding == wire.Transfer {
 		return s.beginTransfer(ev)
 	}
 	return nil
+}
+
+// refuseMessage returns why the ask or send at hand must not be handled, or nil.
+func (s *Session) refuseMessage(to *Destination) *endpoint.Error {
+	e := &s.in.env
+	switch {
+	case to.Invalid != nil:
+		return to.Invalid
+	case uint64(len(e.Payload)) > s.own.MessageBytes:
+		return tooLarge(len(e.Payload), s.own.MessageBytes)
+	case len(e.Metadata) > 0:
+		if err := refuseMetadata(e.Metadata); err != nil {
+			return err
+		}
+	}
+	if e.Kind == wire.KindAsk {
+		return s.refusePending()
+	}
+	return nil
+}
+
+// refusePending returns why an ask or lookup, which counts already, is one too many, or nil.
+func (s *Session) refusePending() *endpoint.Error {
+	if s.in.open <= int(s.own.Pending) {
+		return nil
+	}
+	return overloaded("the limit on pending asks", "too many asks are pending")
+}
+
+// refuseMetadata returns what is wrong with the metadata of a message, or nil.
+func refuseMetadata(md []wire.Metadata) *endpoint.Error {
+	if metadataBytes(md) > maxMetadataBytes {
+		return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: endpoint.PhaseSent, Execution: endpoint.NotExecuted}
+	}
+	for i := range md {
+		if err := md[i].Validate(); err != nil {
+			return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: err.Error(), Phase: endpoint.PhaseSent, Execution: endpoint.NotExecuted}
+		}
+	}
+	return nil
+}
+
+// allowed returns the pairs of an answer that are allowed.
+func (s *Session) allowed(md []wire.Metadata) []wire.Metadata {
+	if len(md) == 0 {
+		return nil
+	}
+	kept := slices.DeleteFunc(clone(md), func(m wire.Metadata) bool { return m.Validate() != nil })
+	s.counters.DroppedMetadata += uint64(len(md) - len(kept))
+	return kept
 }
 
 // chargeMessage takes the cost of a message from the windows.
@@ -243,14 +307,9 @@ func (s *Session) chargeMessage(ev *Event, size uint64) *Violation {
 	if ev.To.Invalid != nil {
 		return nil // there is no such mailbox, so it has no window
 	}
-	key := mailboxKey{ev.To.EnvID, ev.To.Endpoint}
-	a := in.accounts[key]
-	if a == nil {
-		if len(in.accounts) >= int(s.own.Mailboxes) {
-			return violation("A13", codes.ResourceExhausted, "messages to more than %d mailboxes", s.own.Mailboxes)
-		}
-		a = &Account{key: key, grant: credit.NewGrant(s.own.MailboxMessages, s.own.MailboxBytes)}
-		in.accounts[key] = a
+	a, v := s.accountOf(ev.To)
+	if v != nil {
+		return v
 	}
 	ev.Account = a
 	if !a.grant.Receive(1, size) {
@@ -259,13 +318,31 @@ func (s *Session) chargeMessage(ev *Event, size uint64) *Violation {
 	return nil
 }
 
+// accountOf returns the account of the mailbox that d names, made if this is its first message.
+func (s *Session) accountOf(d *Destination) (*Account, *Violation) {
+	if d.account != nil {
+		return d.account, nil
+	}
+	key := mailboxKey{d.EnvID, d.Endpoint}
+	a := s.in.accounts[key]
+	if a == nil {
+		if len(s.in.accounts) >= int(s.own.Mailboxes) {
+			return nil, violation("A13", codes.ResourceExhausted, "messages to more than %d mailboxes", s.own.Mailboxes)
+		}
+		a = &Account{key: key, grant: credit.NewGrant(s.own.MailboxMessages, s.own.MailboxBytes)}
+		s.in.accounts[key] = a
+	}
+	d.account = a
+	return a, nil
+}
+
 // receiveReply takes a reply.
 func (s *Session) receiveReply() *Violation {
 	in := &s.in
 	e := &in.env
 	ev := Event{
 		Kind: e.Kind, ID: e.ID, Status: e.Status, Payload: e.Payload, Encoding: e.Encoding,
-		Metadata: clone(e.Metadata), Trailer: clone(e.Trailer),
+		Metadata: s.allowed(e.Metadata), Trailer: s.allowed(e.Trailer),
 	}
 	if e.Encoding == wire.Transfer {
 		in.events = append(in.events, ev)
@@ -305,6 +382,9 @@ func (s *Session) receiveRoute() *Violation {
 func newDestination(t wire.Target, method bool) *Destination {
 	d := &Destination{Target: t}
 	err := endpoint.ValidateName(t.Endpoint)
+	if err == nil {
+		err = validateEnvID(t.EnvID)
+	}
 	if err == nil && method {
 		err = validateMethod(t.Method)
 	}

@@ -15,6 +15,10 @@ const (
 // ackDelay is how long an acknowledgement may wait for a frame that carries it.
 const ackDelay = 25 * time.Millisecond
 
+// leastFrameBytes is the least that a receiver can allow: every batch, and every message that is not cut into chunks with all
+// the metadata that it may have, fits such a frame.
+const leastFrameBytes = 256 << 10
+
 // Limits are what one side, as a receiver, allows the other.
 type Limits struct {
 	MailboxMessages, MailboxBytes uint64 // the window of any one mailbox
@@ -32,7 +36,7 @@ type Limits struct {
 // InitialLimits are those that revision 1 fixes.
 func InitialLimits() Limits {
 	return Limits{
-		MailboxMessages: 1024,
+		MailboxMessages: 8192,
 		MailboxBytes:    1 << 20,
 		SessionBytes:    4 << 20,
 		TransferBytes:   64 << 20,
@@ -77,6 +81,7 @@ func LimitsFromProto(p *parleyv1.Limits) Limits {
 	set(&l.Transfers, p.GetTransfers())
 	set(&l.Pending, p.GetPending())
 	set(&l.Mailboxes, p.GetMailboxes())
+	l.FrameBytes = max(l.FrameBytes, leastFrameBytes)
 	return l
 }
 

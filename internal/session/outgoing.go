@@ -39,14 +39,16 @@ type outgoing struct {
 	underway     int         // transfers that have not ended, begun or not
 	replies      []*transfer // large replies that wait for a transfer to end
 	lastTransfer uint64
-	largeReplies int  // bytes in replies, and in transfers that are replies
-	chunkNext    bool // the next frame should be a chunk, if there is one
+	largeReplies int            // bytes in replies, and in transfers that are replies
+	chunkNext    bool           // the next frame should be a chunk, if there is one
+	bye          *wire.Envelope // waits until all else is written; nil if there is none
 
 	accounts map[mailboxKey]*account
 	blocked  []*account // those with waiters, in turn
 	session  *credit.Window
 	transfer *credit.Window
-	routes   map[wire.Target]uint32
+	routes   map[wire.Target]*route
+	last     *route // the route of the last message: the next one often takes it again
 
 	ackNow  bool       // an acknowledgement is due
 	dirty   []*Account // credit to be stated
@@ -67,6 +69,13 @@ type account struct {
 	window   *credit.Window
 	transfer *transfer // a large message that is under way to it; the others wait behind it
 	blocked  bool      // in outgoing.blocked
+}
+
+// route is a target at the peer.
+type route struct {
+	target  wire.Target
+	number  uint32 // 0 if there are too many: then the target is written out
+	account *account
 }
 
 // Posting is an ask or a send on its way into the session.
@@ -94,11 +103,12 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		s.Leave(p)
 		return false, err
 	}
-	a, err := s.account(p.Target)
+	r, err := s.route(p.Target)
 	if err != nil {
 		return false, err
 	}
-	large := len(p.Payload) > ChunkBytes
+	a := r.account
+	large := len(p.Payload) > ChunkBytes && p.Encoding == wire.Proto
 	if a.window.Waiters.Blocks(p.Waiter) || !s.mayStart(a, large) {
 		if p.Waiter != nil {
 			a.window.Waiters.Join(p.Waiter)
@@ -113,7 +123,10 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		s.asks.add(p.Ask)
 		e.ID = p.Ask.id
 	}
-	s.setDestination(e, p.Target)
+	e.Route = r.number
+	if r.number == 0 {
+		e.Text, e.Target = true, p.Target
+	}
 	if large {
 		t := s.newTransfer(p.Payload)
 		t.account = a
@@ -173,6 +186,29 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 	return nil
 }
 
+// route returns the route to a target. At the first use it is announced, unless there are too many.
+func (s *Session) route(t wire.Target) (*route, *endpoint.Error) {
+	o := &s.out
+	if o.last != nil && o.last.target == t {
+		return o.last, nil
+	}
+	r := o.routes[t]
+	if r == nil {
+		a, err := s.account(t)
+		if err != nil {
+			return nil, err
+		}
+		r = &route{target: t, account: a}
+		if len(o.routes) < int(s.peer.Routes) {
+			r.number = uint32(len(o.routes) + 1)
+			o.routes[t] = r
+			s.append(&wire.Envelope{Kind: wire.KindRoute, Route: r.number, Target: t})
+		}
+	}
+	o.last = r
+	return r, nil
+}
+
 // account returns the account of the mailbox of a target.
 func (s *Session) account(t wire.Target) (*account, *endpoint.Error) {
 	key := mailboxKey{t.EnvID, t.Endpoint}
@@ -222,22 +258,6 @@ func (s *Session) wake() {
 	s.out.blocked = kept
 }
 
-// setDestination sets the number of the target of e, announcing it at its first use, or the target itself if there are
-// too many numbers.
-func (s *Session) setDestination(e *wire.Envelope, t wire.Target) {
-	n, ok := s.out.routes[t]
-	if !ok {
-		if len(s.out.routes) >= int(s.peer.Routes) {
-			e.Text, e.Target = true, t
-			return
-		}
-		n = uint32(len(s.out.routes) + 1)
-		s.out.routes[t] = n
-		s.append(&wire.Envelope{Kind: wire.KindRoute, Route: n, Target: t})
-	}
-	e.Route = n
-}
-
 // append puts an envelope into the open batch, and returns its cost.
 func (s *Session) append(e *wire.Envelope) int {
 	o := &s.out
@@ -277,7 +297,7 @@ func (s *Session) Recycle(frame []byte) {
 // HasFrame reports whether NextFrame has something to return.
 func (s *Session) HasFrame() bool {
 	o := &s.out
-	return o.queued > 0 || len(o.transfers) > 0 || len(o.replies) > 0 || s.headDue()
+	return o.queued > 0 || len(o.transfers) > 0 || len(o.replies) > 0 || o.bye != nil || s.headDue()
 }
 
 func (s *Session) headDue() bool {
@@ -290,6 +310,10 @@ func (s *Session) headDue() bool {
 func (s *Session) NextFrame() (frame []byte, ok bool) {
 	o := &s.out
 	s.startReplies()
+	if o.bye != nil && s.Idle() {
+		s.append(o.bye)
+		o.bye = nil
+	}
 	var body []byte
 	switch {
 	case len(o.transfers) > 0 && (o.chunkNext || o.queued == 0):

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/google/uuid"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/wire"
@@ -15,7 +17,7 @@ import (
 func (s *Session) beginTransfer(ev *Event) *Violation {
 	in := &s.in
 	e := &in.env
-	p := &partial{event: *ev, size: e.TransferSize}
+	p := &partial{event: *ev, id: e.Transfer, size: e.TransferSize}
 	in.events = in.events[:len(in.events)-1]
 	message := p.event.Kind != wire.KindReply
 	switch {
@@ -78,7 +80,7 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 		p.event.Cost.mailbox += size
 	}
 	p.got += uint64(len(e.Payload))
-	if !p.unwanted {
+	if !p.unwanted && p.event.Refused == nil {
 		if p.data == nil {
 			p.data = make([]byte, 0, min(p.size, reservedTransfer))
 		}
@@ -99,32 +101,44 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	return nil
 }
 
-// receiveAbort forgets a partial message. Its credit returns, as if it had been taken; an aborted ask is not answered.
+// receiveAbort takes the abort of a transfer.
 func (s *Session) receiveAbort() {
-	in := &s.in
-	p := in.transfers[in.env.ID]
-	if p == nil {
+	if p := s.in.transfers[s.in.env.ID]; p != nil {
+		s.abortPartial(p, s.in.env.Status)
+	} else {
 		s.counters.LateChunks++
-		return
 	}
+}
+
+// HalfClosed says that the peer sends no more: its unfinished transfers count as aborted.
+func (s *Session) HalfClosed() {
+	for _, p := range s.in.transfers {
+		if p.event.Kind != wire.KindReply { // what waits for a reply ends with the session
+			s.abortPartial(p, nil)
+		}
+	}
+}
+
+// abortPartial forgets a partial message. Its credit returns, as if it had been taken; an aborted ask is not answered.
+func (s *Session) abortPartial(p *partial, why *spb.Status) {
 	s.endPartial(p)
 	switch p.event.Kind {
 	case wire.KindReply:
 		if !p.unwanted {
-			p.event.Encoding, p.event.Status = wire.NoPayload, aborted(in.env.Status)
+			p.event.Encoding, p.event.Status = wire.NoPayload, aborted(why)
 			s.deliverReply(&p.event)
 		}
 		return
 	case wire.KindAsk:
-		in.open--
+		s.in.open--
 	}
 	s.Take(p.event.Account, p.event.Cost)
 	s.StateCredit(p.event.Account)
 }
 
-// endPartial forgets p, which is the one that the envelope at hand is about.
+// endPartial forgets p.
 func (s *Session) endPartial(p *partial) {
-	delete(s.in.transfers, s.in.env.ID)
+	delete(s.in.transfers, p.id)
 	if p.event.Kind == wire.KindReply && !p.unwanted {
 		s.in.replyBytes -= p.size
 	}
@@ -135,14 +149,25 @@ func aborted(st *spb.Status) *spb.Status {
 	if st.GetCode() != 0 {
 		return st
 	}
-	return &spb.Status{Code: int32(codes.Aborted), Message: "the reply was aborted"}
+	return &spb.Status{Code: int32(codes.Unavailable), Message: "the reply was aborted"}
 }
 
 // validateMethod checks the form "package.Service/Method".
 func validateMethod(m string) error {
 	service, method, ok := strings.Cut(m, "/")
-	if !ok || service == "" || method == "" || strings.Contains(method, "/") || len(m) > 1024 {
+	if !ok || len(m) > 1024 || !protoreflect.FullName(service).IsValid() || !protoreflect.Name(method).IsValid() {
 		return fmt.Errorf("parley: invalid method %.300q: it must be \"package.Service/Method\"", m)
+	}
+	return nil
+}
+
+// validateEnvID checks the id of an Env to relay to: none, or a uuid in the usual text.
+func validateEnvID(id string) error {
+	if id == "" {
+		return nil
+	}
+	if u, err := uuid.Parse(id); err != nil || u.String() != id {
+		return fmt.Errorf("parley: invalid Env id %.100q: it must be a uuid", id)
 	}
 	return nil
 }

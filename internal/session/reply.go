@@ -1,7 +1,10 @@
 package session
 
 import (
+	"fmt"
+
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/wire"
@@ -63,6 +66,8 @@ func (s *Session) refuseReply(r *Reply) *endpoint.Error {
 		e.Text = "reply: " + e.Text
 	case metadataBytes(r.Header)+metadataBytes(r.Trailer) > maxMetadataBytes:
 		e = &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "reply: more than 64 KiB of metadata"}
+	case r.Status != nil && uint64(proto.Size(r.Status)) > s.peer.FrameBytes/2:
+		e = &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: fmt.Sprintf("reply: a status of %d bytes, where %d fit", proto.Size(r.Status), s.peer.FrameBytes/2)}
 	case s.out.queued+s.out.largeReplies > replyBytes:
 		e = overloaded("", "the asker does not read its replies")
 	default:
@@ -78,11 +83,4 @@ func metadataBytes(md []wire.Metadata) int {
 		n += len(md[i].Key) + len(md[i].Value) + 8
 	}
 	return n
-}
-
-// Receipt answers a send of the peer that has an id.
-func (s *Session) Receipt(id uint64, status *spb.Status) {
-	if s.over == nil {
-		s.append(&wire.Envelope{Kind: wire.KindReceipt, ID: id, Status: status})
-	}
 }

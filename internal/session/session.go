@@ -28,16 +28,24 @@ type Session struct {
 type Counters struct {
 	// FramesIn and FramesOut count frames with a number.
 	FramesIn, FramesOut uint64
-	// LateReplies count replies and receipts to nothing that waits.
+	// LateReplies count replies to nothing that waits (A46).
 	LateReplies uint64
-	// LateCancels count cancels of nothing that runs.
+	// LateCancels count cancels of nothing that runs (A48).
 	LateCancels uint64
-	// LateChunks count chunks and aborts of no transfer.
+	// LateChunks count chunks of transfers that are over, and aborts of none that is under way (A49).
 	LateChunks uint64
-	// StaleTotals count acknowledgements and credit below what was said before.
+	// LateFrames count numbered frames after a bye (A43).
+	LateFrames uint64
+	// StaleTotals count acknowledgements and credit below what was said before (A21, A22).
 	StaleTotals uint64
-	// Duplicates count frames that had arrived before.
+	// UnknownCredits count credit of mailboxes to which nothing was sent (A23).
+	UnknownCredits uint64
+	// Duplicates count frames that had arrived before (A5).
 	Duplicates uint64
+	// UnmatchedPongs count pongs that no ping waits for (A44).
+	UnmatchedPongs uint64
+	// DroppedMetadata count pairs of an answer that are not allowed (A61).
+	DroppedMetadata uint64
 }
 
 // mailboxKey names a mailbox at the other side.
@@ -51,7 +59,7 @@ func New(own, peer Limits) *Session {
 	s.in.session = credit.NewGrant(math.MaxInt64, own.SessionBytes)
 	s.in.transfer = credit.NewGrant(math.MaxInt64, own.TransferBytes)
 	s.out.accounts = make(map[mailboxKey]*account)
-	s.out.routes = make(map[wire.Target]uint32)
+	s.out.routes = make(map[wire.Target]*route)
 	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
 	s.out.transfer = credit.NewWindow(math.MaxUint64, peer.TransferBytes)
 	s.asks.waiting = make(map[uint64]*Ask)
@@ -60,6 +68,9 @@ func New(own, peer Limits) *Session {
 
 // Counters returns the counters.
 func (s *Session) Counters() Counters { return s.counters }
+
+// CountLateCancel counts a cancel for which the owner of the session found nothing that runs.
+func (s *Session) CountLateCancel() { s.counters.LateCancels++ }
 
 // Over returns why the session is over, or nil.
 func (s *Session) Over() *endpoint.Error { return s.over }
@@ -113,12 +124,12 @@ func (s *Session) End(e *endpoint.Error) (asks []*Ask, errs []*endpoint.Error) {
 	return asks, errs
 }
 
-// Bye queues the last envelope of this side; after it only replies to nothing would come, so nothing more is accepted.
+// Bye accepts nothing more. The last envelope of this side follows what is queued, large messages included.
 func (s *Session) Bye(e *endpoint.Error) {
 	if s.over != nil {
 		return
 	}
-	s.append(&wire.Envelope{Kind: wire.KindBye, Status: e.GRPCStatus().Proto()})
+	s.out.bye = &wire.Envelope{Kind: wire.KindBye, Status: e.GRPCStatus().Proto()}
 	s.over = e
 }
 

@@ -15,14 +15,12 @@ func FromMD(md metadata.MD) ([]Metadata, error) {
 	}
 	out := make([]Metadata, 0, len(md))
 	for key, values := range md {
-		if err := validateKey(key); err != nil {
-			return nil, err
-		}
 		for _, v := range values {
-			if !strings.HasSuffix(key, "-bin") && !printable(v) {
-				return nil, fmt.Errorf("parley: invalid metadata: the value of %q is not printable ASCII; use a key that ends in \"-bin\"", key)
+			m := Metadata{Key: key, Value: v}
+			if err := m.Validate(); err != nil {
+				return nil, err
 			}
-			out = append(out, Metadata{Key: key, Value: v})
+			out = append(out, m)
 		}
 	}
 	return out, nil
@@ -35,11 +33,22 @@ func MD(entries []Metadata) metadata.MD {
 	}
 	md := make(metadata.MD, len(entries))
 	for _, e := range entries {
-		if validateKey(e.Key) == nil && (strings.HasSuffix(e.Key, "-bin") || printable(e.Value)) {
+		if e.Validate() == nil {
 			md[e.Key] = append(md[e.Key], e.Value)
 		}
 	}
 	return md
+}
+
+// Validate checks a pair against gRPC's rules, which FromMD tells.
+func (m *Metadata) Validate() error {
+	if err := validateKey(m.Key); err != nil {
+		return err
+	}
+	if !m.binary() && !printable(m.Value) {
+		return fmt.Errorf("parley: invalid metadata: the value of %q is not printable ASCII; use a key that ends in \"-bin\"", m.Key)
+	}
+	return nil
 }
 
 func validateKey(key string) error {

@@ -571,7 +571,7 @@ func (x *Attach) GetEnvId() string {
 // revision 1 stands beside the field.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The window of any one mailbox, in messages. 1,024.
+	// The window of any one mailbox, in messages. 8,192.
 	MailboxMessages uint64 `protobuf:"varint,1,opt,name=mailbox_messages,json=mailboxMessages,proto3" json:"mailbox_messages,omitempty"`
 	// The window of any one mailbox, in bytes. 1 MiB.
 	MailboxBytes uint64 `protobuf:"varint,2,opt,name=mailbox_bytes,json=mailboxBytes,proto3" json:"mailbox_bytes,omitempty"`

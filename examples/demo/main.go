@@ -1,0 +1,50 @@
+// Demo runs the example programs together, prints their lines, and checks that the expected ones appear in the right
+// order:
+//
+//	demo -bin DIRECTORY sayhi|cluster
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// scenarios are the demos, by name.
+var scenarios = map[string]func(context.Context, *stage) error{"sayhi": sayHi, "cluster": cluster}
+
+func main() {
+	bin := flag.String("bin", ".", "`DIRECTORY` of the programs")
+	port := flag.Int("port", 5678, "first port to try")
+	timeout := flag.Duration("timeout", time.Minute, "how long it may take")
+	flag.Parse()
+	if err := run(os.Stdout, *bin, *port, *timeout, flag.Arg(0)); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// run runs the named scenario. No program that it starts outlives it.
+func run(out io.Writer, bin string, port int, timeout time.Duration, name string) error {
+	scenario := scenarios[name]
+	if scenario == nil {
+		return fmt.Errorf("no demo %q: there are sayhi and cluster", name)
+	}
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	s := &stage{bin: bin, port: port, out: out}
+	defer s.clear()
+	if err := scenario(ctx, s); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "demo | %s: every line appeared, in order\n", name)
+	return err
+}

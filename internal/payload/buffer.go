@@ -1,0 +1,37 @@
+// Package payload encodes messages for a session, which copies small payloads and keeps large ones.
+package payload
+
+import (
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-rpc/parley/internal/session"
+)
+
+// Buffer is a buffer for one small payload. It comes from a pool, and must be freed when the session has the payload.
+type Buffer struct{ b *[]byte }
+
+var pool = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+
+// NewBuffer returns a buffer.
+func NewBuffer() Buffer { return Buffer{pool.Get().(*[]byte)} }
+
+// Free gives the buffer back. What Marshal returned must not be used any more, unless it was larger than
+// session.ChunkBytes.
+func (b Buffer) Free() { pool.Put(b.b) }
+
+// Marshal encodes m into the buffer, or into memory of its own if it is larger than session.ChunkBytes.
+func (b Buffer) Marshal(m proto.Message) ([]byte, error) {
+	options := proto.MarshalOptions{}
+	if options.Size(m) > session.ChunkBytes {
+		options.UseCachedSize = true
+		return options.Marshal(m)
+	}
+	options.UseCachedSize = true
+	encoded, err := options.MarshalAppend((*b.b)[:0], m)
+	if err == nil {
+		*b.b = encoded // it may have grown
+	}
+	return encoded, err
+}

@@ -1,0 +1,85 @@
+package session
+
+import (
+	"testing"
+
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+func TestRouteIsAnnouncedOnce(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	for range 3 {
+		p.post(sending("a", nil))
+		p.post(asking("b", nil))
+	}
+	var kinds []wire.Kind
+	announced := map[uint32]string{}
+	for _, e := range p.drain() {
+		kinds = append(kinds, e.Kind)
+		switch e.Kind {
+		case wire.KindRoute:
+			if announced[e.Route] != "" {
+				t.Errorf("route %d is announced twice", e.Route)
+			}
+			announced[e.Route] = e.Target.Endpoint
+		case wire.KindSend, wire.KindAsk:
+			want := "a"
+			if e.Kind == wire.KindAsk {
+				want = "b"
+			}
+			if e.Text || announced[e.Route] != want {
+				t.Errorf("%v takes route %d, which is %q, want %q", e.Kind, e.Route, announced[e.Route], want)
+			}
+		}
+	}
+	if len(announced) != 2 || announced[1] != "a" || announced[2] != "b" || len(kinds) != 8 {
+		t.Fatalf("announced %v, envelopes %v", announced, kinds)
+	}
+}
+
+func TestRouteOfAnotherMethodOrEnvIsAnother(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	targets := []wire.Target{
+		{Endpoint: "a", Method: "p.S/M"}, {Endpoint: "a", Method: "p.S/N"}, {Endpoint: "a", Method: "p.S/M", EnvID: someEnv},
+	}
+	for _, target := range targets {
+		p.post(&Posting{Target: target, Encoding: wire.Proto})
+	}
+	var got []wire.Target
+	for _, e := range p.drain() {
+		if e.Kind == wire.KindRoute {
+			got = append(got, e.Target)
+		}
+	}
+	if len(got) != 3 || got[0] != targets[0] || got[1] != targets[1] || got[2] != targets[2] {
+		t.Fatalf("announced %v, want %v", got, targets)
+	}
+}
+
+// TestTextWhenRoutesAreUsedUp: above the peer's limit a message carries its target, and the peer never sees a route more.
+func TestTextWhenRoutesAreUsedUp(t *testing.T) {
+	few := limited(func(l *Limits) { l.Routes = 2 })
+	p := newPair(t, limited(), few)
+	for range 2 {
+		for _, name := range []string{"a", "b", "c", "d"} {
+			if ok, err := p.side[0].Post(sending(name, []byte(name))); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+		}
+	}
+	p.settle()
+	events := p.take(1)
+	if len(events) != 8 {
+		t.Fatalf("%d messages arrived, want 8", len(events))
+	}
+	for _, ev := range events {
+		if ev.To.Endpoint != string(ev.Payload) || ev.To.Method != method {
+			t.Errorf("a message for %s arrived at %+v", ev.Payload, ev.To.Target)
+		}
+	}
+	if n := len(p.side[1].in.routes); n != 2 {
+		t.Errorf("%d routes were announced, want 2", n)
+	}
+	p.settle()
+	p.idle()
+}
