@@ -69,7 +69,7 @@ func newEnv(opts []Option) (*Env, error) {
 		AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout,
 	})
 	e.client = client.New(client.Config{
-		Link: config, DialOptions: e.dialOptions(), Go: e.server.Go, Connected: e.connected,
+		Link: config, DialOptions: e.dialOptions(), Go: e.server.Go,
 		ConnectTimeout: e.settings.connectTimeout, AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout,
 	})
 	return e, nil
@@ -227,7 +227,7 @@ func (e *Env) Mount(r grpc.ServiceRegistrar, address string) error {
 	if taken {
 		return &endpoint.Error{Reason: endpoint.ReasonDuplicate, Verb: "mount", Text: "the Env has the address " + e.Address()}
 	}
-	e.server.RegisterOn(r, e.connected)
+	e.server.RegisterOn(r)
 	return nil
 }
 
@@ -258,6 +258,9 @@ func (e *Env) Counters() Counters {
 
 // handler gets what links receive.
 type handler struct{ env *Env }
+
+// Begun implements link.Handler.
+func (h handler) Begun(l *link.Link) { h.env.connected(l) }
 
 // Deliver implements link.Handler.
 func (h handler) Deliver(l *link.Link, events []session.Event) { h.env.server.Deliver(l, events) }

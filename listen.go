@@ -128,14 +128,15 @@ func (e *Env) serve(listener net.Listener) {
 		grpc.InitialConnWindowSize(2 * windowBytes),
 	}, e.settings.serverOptions...)
 	s := grpc.NewServer(options...)
-	e.server.RegisterOn(s, e.connected)
+	e.server.RegisterOn(s)
 	healthv1.RegisterHealthServer(s, health.NewServer())
 	reflection.Register(s)
 	e.grpc = s
 	e.serving.Add(1)
 	go func() { // Shutdown waits for it
 		defer e.serving.Done()
-		if err := s.Serve(listener); err != nil {
+		// A Shutdown that comes before Serve is no failure.
+		if err := s.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			e.settings.logger.Error("the gRPC server has failed", "error", err)
 		}
 	}()
@@ -156,5 +157,8 @@ func (e *Env) dialOptions() []grpc.DialOption {
 	return append([]grpc.DialOption{
 		grpc.WithInitialWindowSize(windowBytes),
 		grpc.WithInitialConnWindowSize(2 * windowBytes),
+		// There is nothing in a service config for a single long stream, and to look for one is a DNS query for a TXT record, which
+		// some networks leave unanswered for seconds.
+		grpc.WithDisableServiceConfig(),
 	}, e.settings.dialOptions...)
 }

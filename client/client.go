@@ -25,8 +25,6 @@ type Config struct {
 	QueueTimeout time.Duration
 	// Go runs a function on a goroutine that the Env waits for.
 	Go func(func())
-	// Connected is called with each link that begins.
-	Connected func(*link.Link)
 }
 
 // Client keeps the sessions that an Env has dialled. Its methods may be called concurrently.

@@ -70,7 +70,6 @@ func (p *peer) connect() {
 		close(a.done)
 		return
 	}
-	c.config.Connected(l)
 	close(a.done)
 	l.Wait()
 	closeConn()

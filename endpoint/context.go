@@ -17,9 +17,9 @@ type handling interface {
 	Bind(Ref) (Bound, error)
 }
 
-func handlingFrom(ctx context.Context) (handling, bool) {
-	h, ok := callctx.From(ctx).(handling)
-	return h, ok
+// inHandler calls f with what ctx knows, and reports false if ctx is not that of a handler that runs.
+func inHandler(ctx context.Context, f func(h handling)) bool {
+	return callctx.Use(ctx, func(call any) { f(call.(handling)) })
 }
 
 func errNoHandler(name string) *Error {
@@ -37,46 +37,40 @@ func errSelfAsk() *Error {
 // It fails with ErrOverloaded if the endpoint has as many released handlers as MaxReleased allows, and with ErrInvalid
 // outside a handler.
 func Release(ctx context.Context) error {
-	h, ok := handlingFrom(ctx)
-	if !ok {
+	var released bool
+	if !inHandler(ctx, func(h handling) { released = h.ReleaseTurn() }) {
 		return errNoHandler("Release")
 	}
-	if !h.ReleaseTurn() {
+	if !released {
 		return &Error{Reason: ReasonOverloaded, Text: "too many released handlers", Setting: "endpoint.MaxReleased"}
 	}
 	return nil
 }
 
-// Self returns the Ref of the endpoint whose handler or callback has the context ctx. It reports false in OnStop and
-// outside of handlers.
-func Self(ctx context.Context) (Ref, bool) {
-	h, ok := handlingFrom(ctx)
-	if !ok {
-		return Ref{}, false
-	}
-	return h.Self()
+// Self returns the Ref of the endpoint whose handler or callback has the context ctx. It reports false in OnStop, outside
+// of handlers, and when the handler has returned.
+func Self(ctx context.Context) (ref Ref, ok bool) {
+	inHandler(ctx, func(h handling) { ref, ok = h.Self() })
+	return ref, ok
 }
 
 // Sender returns the Env that the message came from. It reports false outside of handlers.
-func Sender(ctx context.Context) (Peer, bool) {
-	h, ok := handlingFrom(ctx)
-	if !ok {
-		return Peer{}, false
-	}
-	return h.Sender(), true
+func Sender(ctx context.Context) (peer Peer, ok bool) {
+	ok = inHandler(ctx, func(h handling) { peer = h.Sender() })
+	return peer, ok
 }
 
 // Bind turns a Ref that came in a message into one that can be called, inside the handler that has the context ctx;
 // elsewhere use Bind of the Env. Nothing is sent. It fails with ErrInvalid if the Ref is malformed or ctx is not that of
 // a handler, and with ErrNotHere if the Ref is in client mode and neither this Env nor its via has a way to it.
 func Bind(ctx context.Context, ref *parleyv1.Ref) (Bound, error) {
-	h, ok := handlingFrom(ctx)
-	if !ok {
-		return Bound{}, errNoHandler("Bind")
-	}
 	r, err := RefFromProto(ref)
 	if err != nil {
 		return Bound{}, err
 	}
-	return h.Bind(r)
+	var b Bound
+	if !inHandler(ctx, func(h handling) { b, err = h.Bind(r) }) {
+		return Bound{}, errNoHandler("Bind")
+	}
+	return b, err
 }

@@ -1,6 +1,11 @@
 package endpoint
 
-import "strconv"
+import (
+	"strconv"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
 
 // maxQuoted is how many bytes of an offending text an error repeats: a peer chooses the text, and errors end up in logs.
 const maxQuoted = 300
@@ -21,6 +26,9 @@ func (e *invalidError) Error() string {
 }
 
 func (e *invalidError) Is(target error) bool { return target == ErrInvalid }
+
+// GRPCStatus makes it INVALID_ARGUMENT for the asker of a handler that returns it.
+func (e *invalidError) GRPCStatus() *status.Status { return status.New(codes.InvalidArgument, e.Error()) }
 
 func shorten(text string) string {
 	if len(text) > maxQuoted {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/metadata"
@@ -21,9 +20,10 @@ import (
 )
 
 // call is one message in a mailbox, and what its handler's context knows: an ask or a send, from a peer or from this Env,
-// or a callback. There is one for each message, so it is kept small.
+// or a callback. Calls are used again; their contexts, which a handler may keep, are not.
 type call struct {
-	ctx      callctx.Context
+	ctx      *callctx.Context
+	batch    *callBatch // that it was made with; nil if it is not used again
 	hosted   *hosted
 	turn     mailbox.Turn // set when the handler runs
 	callback *callback    // instead of a message
@@ -36,8 +36,6 @@ type call struct {
 	account *session.Account
 	cost    session.Cost
 	local   *localAsk // of a local ask
-
-	answerMetadata atomic.Pointer[answerMetadata] // nil while there is none
 }
 
 // callback is a callback of an endpoint on its way through the mailbox.
@@ -48,7 +46,7 @@ type callback struct {
 
 // control returns a callback as a call.
 func (h *hosted) control(name string, run func(c *call)) *call {
-	c := &call{hosted: h, callback: &callback{name, run}}
+	c := &call{ctx: new(callctx.Context), hosted: h, callback: &callback{name, run}}
 	c.ctx.Init(h.server.life, time.Time{}, c)
 	return c
 }
@@ -78,7 +76,7 @@ func (h *hosted) handle(t mailbox.Turn, c *call) {
 		if v := recover(); v != nil || !returned {
 			c.panicked(v)
 		}
-		c.ctx.Cancel(context.Canceled, nil)
+		c.end()
 	}()
 	if c.callback != nil {
 		c.callback.run(c)
@@ -105,7 +103,7 @@ func (c *call) run() {
 		return
 	}
 	c.payload = nil
-	res, err := c.method.Call(&c.ctx, req)
+	res, err := c.method.Call(c.ctx, req)
 	switch {
 	case !c.isAsk() && err != nil:
 		c.hosted.onError(c, err)
@@ -142,7 +140,7 @@ func (c *call) refuse(e *endpoint.Error) {
 	}
 	c.take()
 	c.refuseTaken(e)
-	c.ctx.Cancel(context.Canceled, nil)
+	c.end()
 }
 
 func (c *call) refuseTaken(e *endpoint.Error) {
@@ -177,7 +175,7 @@ func (c *call) answer(res proto.Message) {
 		c.answerError(failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err))
 		return
 	}
-	header, trailer := c.metadata()
+	header, trailer := c.ctx.Metadata()
 	if c.local != nil {
 		c.local.complete(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
 		return
@@ -187,7 +185,7 @@ func (c *call) answer(res proto.Message) {
 
 // answerError answers an ask with an error.
 func (c *call) answerError(e *endpoint.Error) {
-	header, trailer := c.metadata()
+	header, trailer := c.ctx.Metadata()
 	if c.local != nil {
 		if e.Reason == endpoint.ReasonHandler {
 			e = endpoint.ErrorFromStatus(statusOf(e)) // no more than a peer would get
@@ -253,8 +251,8 @@ func (c *call) alone() bool {
 	return c.callback != nil && (c.callback.name == onStart || c.callback.name == onStop)
 }
 
-// CancelCall implements link.Running.
-func (c *call) CancelCall(cause error) { c.ctx.Cancel(context.Canceled, cause) }
+// FullMethod returns what grpc.Method says in a handler.
+func (c *call) FullMethod() string { return "/" + c.during() }
 
 // ReleaseTurn lets the mailbox go on; see endpoint.Release. OnStart and OnStop run alone.
 func (c *call) ReleaseTurn() bool {
@@ -283,6 +281,10 @@ func (c *call) Bind(r endpoint.Ref) (endpoint.Bound, error) { return c.hosted.se
 
 // holdsUp reports whether ctx is that of a handler that holds up the mailbox of h.
 func (h *hosted) holdsUp(ctx context.Context) bool {
-	c, ok := callctx.From(ctx).(*call)
-	return ok && c.hosted == h && (h.settings.Concurrency == 1 || c.alone()) && !c.turn.Released() && c.ctx.Running()
+	var holds bool
+	callctx.Use(ctx, func(of any) {
+		c := of.(*call)
+		holds = c.hosted == h && (h.settings.Concurrency == 1 || c.alone()) && !c.turn.Released()
+	})
+	return holds
 }

@@ -26,15 +26,12 @@ type connector interface {
 	connect(stream grpc.ServerStream) error
 }
 
-// RegisterOn puts the service parley.v1.Parley on a gRPC server, before it serves. connected is called with each link that begins.
-func (s *Server) RegisterOn(r grpc.ServiceRegistrar, connected func(*link.Link)) {
-	r.RegisterService(&serviceDesc, &streams{s, connected})
+// RegisterOn puts the service parley.v1.Parley on a gRPC server, before it serves.
+func (s *Server) RegisterOn(r grpc.ServiceRegistrar) {
+	r.RegisterService(&serviceDesc, &streams{s})
 }
 
-type streams struct {
-	server    *Server
-	connected func(*link.Link)
-}
+type streams struct{ server *Server }
 
 // connect carries a session. It is the gRPC handler, whose return ends the stream, and with it what the link's reader and
 // writer are blocked on.
@@ -47,7 +44,6 @@ func (s *streams) connect(stream grpc.ServerStream) error {
 		return err
 	}
 	s.server.Go(l.Wait)
-	s.connected(l)
 	select {
 	case <-l.Over():
 	case <-stream.Context().Done():

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync"
 	"time"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -12,8 +13,9 @@ import (
 // Deliver puts what a peer has sent into mailboxes, in order. It never waits: the peer's windows bound what a mailbox
 // holds of it.
 func (s *Server) Deliver(l *link.Link, events []session.Event) {
-	var d delivery
-	d.server, d.link, d.now, d.left = s, l, time.Now(), len(events)
+	d := deliveries.Get().(*delivery)
+	defer deliveries.Put(d)
+	*d = delivery{server: s, link: l, now: time.Now(), left: len(events), run: d.run[:0]}
 	for i := range events {
 		ev := &events[i]
 		switch {
@@ -44,9 +46,12 @@ type delivery struct {
 	err    *endpoint.Error // why there is no hosted, or no method
 	run    []*call
 	into   *hosted // the mailbox of run
-	slab   []call  // not used yet
+	calls  []call  // not used yet
 	left   int     // the most calls that are still to be made
 }
+
+// deliveries keeps the room for runs.
+var deliveries = sync.Pool{New: func() any { return new(delivery) }}
 
 // add appends a message to the run.
 func (d *delivery) add(ev *session.Event) {
@@ -69,15 +74,14 @@ func (d *delivery) add(ev *session.Event) {
 	d.run = append(d.run, c)
 }
 
-// newCall returns a call. Those of one frame are allocated together, some at a time: a context that somebody keeps after
-// its handler has returned keeps no more than that alive.
+// newCall returns a call. Those of one frame are made some at a time: a context that somebody keeps after its handler has
+// returned keeps no more than that alive.
 func (d *delivery) newCall() *call {
-	const most = 16
-	if len(d.slab) == 0 {
-		d.slab = make([]call, min(d.left, most))
+	if len(d.calls) == 0 {
+		d.calls = newCalls(min(d.left, batchSize))
 	}
-	c := &d.slab[0]
-	d.slab = d.slab[1:]
+	c := &d.calls[0]
+	d.calls = d.calls[1:]
 	d.left--
 	return c
 }
@@ -107,7 +111,7 @@ func (d *delivery) flush() {
 	if len(d.run) == 0 {
 		return
 	}
-	d.link.Begin(len(d.run), func(i int) (uint64, link.Running) { return d.run[i].id, d.run[i] })
+	d.link.Begin(len(d.run), func(i int) (uint64, link.Running) { return d.run[i].id, d.run[i].ctx })
 	n := d.into.box.Post(d.run...)
 	for _, c := range d.run[n:] {
 		c.refuse(failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", d.into.name))

@@ -172,7 +172,7 @@ func (s *Server) Broadcast(event func(ctx context.Context, impl any), during str
 	defer s.mu.Unlock()
 	for _, h := range s.hosted {
 		if has(h.impl) {
-			h.box.PostControl(h.control(during, func(c *call) { event(&c.ctx, h.impl) }))
+			h.box.PostControl(h.control(during, func(c *call) { event(c.ctx, h.impl) }))
 		}
 	}
 }
@@ -188,14 +188,14 @@ func (h *hosted) onStart(c *call) (err error) {
 		}
 	}()
 	if s, ok := h.impl.(endpoint.Starter); ok {
-		return s.OnStart(&c.ctx)
+		return s.OnStart(c.ctx)
 	}
 	return nil
 }
 
 func (h *hosted) onStop(c *call) {
 	if s, ok := h.impl.(endpoint.Stopper); ok && !h.failed.Load() {
-		if err := s.OnStop(&c.ctx); err != nil {
+		if err := s.OnStop(c.ctx); err != nil {
 			h.onError(c, err)
 		}
 	}
@@ -209,7 +209,7 @@ func (h *hosted) onError(c *call, err error) {
 		}
 	}()
 	if e, ok := h.impl.(endpoint.ErrorHandler); ok {
-		e.OnError(&c.ctx, err)
+		e.OnError(c.ctx, err)
 		return
 	}
 	h.server.log.warn("parley: endpoint failed", "endpoint", h.name, "error", err)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/credit"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -75,7 +76,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if err := h.local.take(ctx, len(payload), r.NoWait, l.server.config.QueueTimeout); err != nil {
 		return err
 	}
-	c := &call{hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a}
+	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a}
 	var deadline time.Time
 	if a != nil {
 		deadline = r.Deadline
@@ -83,7 +84,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 			deadline = time.Now().Add(l.server.config.AskTimeout)
 			a.timer.Store(time.AfterFunc(l.server.config.AskTimeout, a.timeOut))
 		}
-		a.call.Store(c)
+		a.call.Store(c.ctx)
 	}
 	c.begin(wire.MD(entries), deadline)
 	if h.box.Post(c) == 0 {
@@ -97,8 +98,8 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 type localAsk struct {
 	server *Server
 	done   endpoint.Completion
-	timer  atomic.Pointer[time.Timer] // for the default timeout; nil if the context has a deadline
-	call   atomic.Pointer[call]
+	timer  atomic.Pointer[time.Timer]      // for the default timeout; nil if the context has a deadline
+	call   atomic.Pointer[callctx.Context] // the handler's
 	ended  atomic.Bool
 }
 
@@ -133,7 +134,7 @@ func (a *localAsk) Abandon(e *endpoint.Error) {
 		if e.Reason == endpoint.ReasonTimeout {
 			err = context.DeadlineExceeded
 		}
-		c.ctx.Cancel(err, nil)
+		c.Cancel(err, nil)
 	}
 	a.done.Complete(endpoint.Response{Err: e})
 }

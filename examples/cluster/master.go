@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -74,7 +75,7 @@ func (m *Master) runTimer(ctx context.Context, self clusterv1parley.MasterRef) {
 	ticker := time.NewTicker(m.config.CheckPeriod)
 	defer ticker.Stop()
 	for {
-		if err := self.CheckTimeOut.Send(ctx, &emptypb.Empty{}); err != nil && ctx.Err() == nil {
+		if err := self.CheckTimeOut.Send(ctx, &emptypb.Empty{}); err != nil && !stopping(err) {
 			slog.Warn("no check for silent workers", "error", err)
 		}
 		select {
@@ -138,4 +139,10 @@ func (m *Master) CheckTimeOut(context.Context, *emptypb.Empty) (*emptypb.Empty, 
 	line := fmt.Sprintf("Current registered node count : %d node info : %s", len(infos), strings.Join(infos, " "))
 	fmt.Fprintln(m.config.Out, strings.TrimSpace(line))
 	return &emptypb.Empty{}, nil
+}
+
+// stopping reports whether a message to oneself failed because the endpoint or its Env is being stopped, which is no
+// news: OnStop follows.
+func stopping(err error) bool {
+	return errors.Is(err, endpoint.ErrEndpointStopped) || errors.Is(err, endpoint.ErrEnvStopped) || errors.Is(err, endpoint.ErrCancelled)
 }

@@ -179,7 +179,7 @@ func (w *Worker) beat(ctx context.Context) {
 	ticker := time.NewTicker(w.config.Period)
 	defer ticker.Stop()
 	for {
-		if err := w.self.SendMessage.Send(ctx, &emptypb.Empty{}); err != nil && ctx.Err() == nil {
+		if err := w.self.SendMessage.Send(ctx, &emptypb.Empty{}); err != nil && !stopping(err) {
 			slog.Warn("no heartbeat", "id", w.config.ID, "error", err)
 		}
 		select {

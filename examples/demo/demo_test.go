@@ -37,7 +37,7 @@ func TestStageFails(t *testing.T) {
 		{"wrong order", "echo b; echo a", func(ctx context.Context, p *program) error { return p.expect(ctx, "a", "b") }, `did not print ["b"]`},
 		{"half a line", "echo ab", func(ctx context.Context, p *program) error { return p.expect(ctx, "a") }, `did not print ["a"]`},
 		{"status", "exit 3", func(ctx context.Context, p *program) error { return p.wait(ctx) }, "exit status 3"},
-		{"never ends", "sleep 1000", func(_ context.Context, p *program) error {
+		{"never ends", "exec sleep 1000", func(_ context.Context, p *program) error {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 			defer cancel()
 			return p.wait(ctx)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // stage is where the programs of a demo run.
@@ -47,6 +48,7 @@ func (s *stage) start(name, file string, args ...string) (*program, error) {
 func (s *stage) startCommand(name string, cmd *exec.Cmd) (*program, error) {
 	p := &program{stage: s, name: name, cmd: cmd, ended: make(chan struct{}), more: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.WaitDelay = time.Second // for what it may have started itself, and that keeps its output open
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -1,11 +1,17 @@
-// Package callctx has the context of a running handler: one that costs a single allocation, because its channel and its
-// timer are made only when somebody asks for them.
+// Package callctx has the context of a running handler: a small one, because its channel, its timer and the metadata of
+// its answer are made only when somebody asks for them.
+//
+// A handler may keep its context after it has returned, so a Context is never used again. What the context belongs to, the
+// call, is: the two part when the handler returns.
 package callctx
 
 import (
 	"context"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 )
 
 // Context is the context of one running handler or callback. It ends when its deadline passes, when Cancel is called, or
@@ -47,6 +53,8 @@ type more struct {
 	timer      *time.Timer // set with done, if there is a deadline
 	stopParent func() bool // set with done
 	after      map[*afterFunc]struct{}
+
+	header, trailer metadata.MD // of the answer
 }
 
 type afterFunc struct{ f func() }
@@ -58,8 +66,29 @@ func (c *Context) Init(parent context.Context, deadline time.Time, call any) {
 	c.parent, c.deadline, c.call = parent, deadline, call
 }
 
-// From returns the call that ctx, or a context that it was derived from, belongs to; nil if there is none.
-func From(ctx context.Context) any { return ctx.Value(key{}) }
+// Use calls f with the call that ctx, or a context that it was derived from, belongs to, and reports true; it reports false if there is none, or
+// its handler has returned. The handler cannot return meanwhile, so f must be quick, and must not use the context.
+func Use(ctx context.Context, f func(call any)) bool {
+	c, ok := ctx.Value(key{}).(*Context)
+	if !ok {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.call == nil {
+		return false
+	}
+	f(c.call)
+	return true
+}
+
+// Part ends c, if it has not ended, and parts it from its call: from now on Use does not find it.
+func (c *Context) Part() {
+	c.Cancel(context.Canceled, nil)
+	c.mu.Lock()
+	c.call = nil
+	c.mu.Unlock()
+}
 
 // Deadline implements context.Context.
 func (c *Context) Deadline() (time.Time, bool) {
@@ -70,22 +99,16 @@ func (c *Context) Deadline() (time.Time, bool) {
 	return c.deadline, true
 }
 
-// Valuer is a call that has context values of its own. ok is false for a key that it does not know.
-type Valuer interface {
-	ContextValue(key any) (value any, ok bool)
-}
-
 // Value implements context.Context.
 func (c *Context) Value(k any) any {
-	if (k == key{}) {
-		return c.call
+	switch k {
+	case any(key{}):
+		return c
+	case transportStreamKey:
+		return grpc.ServerTransportStream(transportStream{c})
+	default:
+		return c.parent.Value(k)
 	}
-	if v, ok := c.call.(Valuer); ok {
-		if value, ok := v.ContextValue(k); ok {
-			return value
-		}
-	}
-	return c.parent.Value(k)
 }
 
 // moreLocked returns c.more, made if there is none.
@@ -160,8 +183,8 @@ func (c *Context) AfterFunc(f func()) func() bool {
 	}
 }
 
-// Running reports whether c has not ended by Cancel.
-func (c *Context) Running() bool { return c.ended() == nil }
+// CancelCall ends c, because nobody waits for the answer any more.
+func (c *Context) CancelCall(cause error) { c.Cancel(context.Canceled, cause) }
 
 // Cancel ends c with err, which is context.Canceled or context.DeadlineExceeded. cause, if not nil, is what Cause returns. Only the first
 // call counts.

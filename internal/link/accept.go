@@ -82,6 +82,7 @@ func accept(stream Stream, c *Config, frame []byte) (*Link, error) {
 		token:   token,
 		session: session.New(limits, session.LimitsFromProto(hello.GetLimits())),
 	}
+	l.prepare()
 	if !c.Table.add(l, hello.GetNew().GetToken()) {
 		return nil, sendRefusal(stream, c, &parleyv1.Refusal{
 			Reason:  parleyv1.Refusal_REASON_DENIED,

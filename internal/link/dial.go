@@ -83,6 +83,7 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		token:   bytes.Clone(w.GetToken()),
 		session: session.New(c.Limits, session.LimitsFromProto(w.GetLimits())),
 	}
+	l.prepare()
 	c.Table.add(l, nil)
 	l.start(f.Bytes()) // a welcome may come with more
 	return l, nil, nil

@@ -16,6 +16,8 @@ import (
 
 // Handler gets what a link receives. Its methods are called by the link's goroutines and must not block.
 type Handler interface {
+	// Begun says that the session has begun, once, before anything else of it.
+	Begun(l *Link)
 	// Deliver hands over asks, sends and lookups, in order. The slice is only valid during the call.
 	Deliver(l *Link, events []session.Event)
 	// Ended says that the session is over, once, and why. broken tells an end that nobody announced.
@@ -64,13 +66,18 @@ type Link struct {
 	}
 }
 
-// start begins to read and write. first, if not nil, is a frame that was read during the opening.
-func (l *Link) start(first []byte) {
+// prepare makes l ready for use by others, before it is in the table.
+func (l *Link) prepare() {
 	l.wake = make(chan struct{}, 1)
 	l.over = make(chan struct{})
 	l.running.calls = make(map[uint64]Running)
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
+}
+
+// start begins to read and write. first, if not nil, is a frame that was read during the opening.
+func (l *Link) start(first []byte) {
+	l.handler.Begun(l)
 	l.wg.Add(2)
 	go func() { defer l.wg.Done(); l.read(first) }()
 	go func() { defer l.wg.Done(); l.write() }()

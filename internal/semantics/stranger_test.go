@@ -29,7 +29,7 @@ type stranger struct {
 // go with the hello.
 func newStranger(t *testing.T, env *parley.Env, address string, first ...*parleyv1.Envelope) *stranger {
 	t.Helper()
-	conn, err := grpc.NewClient(env.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+env.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,12 +24,14 @@ type Ask struct {
 // asks are the pending asks of this side.
 type asks struct {
 	lastID      uint64
+	unanswered  int // asks without a reply, whether somebody still waits for it or not
 	waiting     map[uint64]*Ask
 	first, last *Ask // those with Expires, the earliest first
 }
 
 func (l *asks) add(a *Ask) {
 	l.lastID++
+	l.unanswered++
 	a.id = l.lastID
 	l.waiting[a.id] = a
 	if a.Expires.IsZero() {
@@ -43,6 +45,13 @@ func (l *asks) add(a *Ask) {
 		l.first = a
 	}
 	l.last = a
+}
+
+// answered counts an answer.
+func (l *asks) answered(id uint64) {
+	if id <= l.lastID && l.unanswered > 0 {
+		l.unanswered--
+	}
 }
 
 func (l *asks) remove(a *Ask) {
@@ -77,6 +86,7 @@ func (s *Session) Abandon(a *Ask) bool {
 	}
 	if t := a.transfer; t != nil && !t.written() {
 		s.abort(t)
+		s.asks.unanswered-- // an aborted ask is not answered
 		return true
 	}
 	s.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})
@@ -88,7 +98,7 @@ func (s *Session) Lookup(a *Ask, envID, name, service string) *endpoint.Error {
 	if s.over != nil {
 		return sessionOver(s.over)
 	}
-	if len(s.asks.waiting) >= int(s.peer.Pending) {
+	if s.asks.unanswered >= int(s.peer.Pending) {
 		return overloaded("the peer's limit on pending asks", "too many asks are pending")
 	}
 	s.asks.add(a)

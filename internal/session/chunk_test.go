@@ -102,7 +102,7 @@ func TestLargeReplies(t *testing.T) {
 
 // TestOrderBehindLarge: what is sent to the same endpoint after a large message waits until it is written.
 func TestOrderBehindLarge(t *testing.T) {
-	p := newPair(t, limited(), limited())
+	p := newPair(t, limited(), limited(window(10, 4<<20)))
 	payload := large(2)
 	a := p.side[0]
 	a.Post(sending("x", []byte("before")))
@@ -170,8 +170,9 @@ func TestFramesFitOneDataFrame(t *testing.T) {
 	p := newPeer(t, limited(), limited())
 	p.send(send("a", "for the ack"))
 	p.post(sending("x", large(1)))
+	small := large(2)
 	for i := range 2000 {
-		p.s.Post(sending("y", large(2)[:i%50]))
+		p.s.Post(sending("y", small[:i%50]))
 	}
 	for w := p.next(); w != nil; w = p.next() {
 		if w.size > 16_379 {
@@ -358,4 +359,22 @@ func TestJSONIsNotCut(t *testing.T) {
 	if len(events) != 1 || events[0].Encoding != wire.JSON || !bytes.Equal(events[0].Payload, text) {
 		t.Fatalf("%d replies, want one in JSON", len(events))
 	}
+}
+
+// TestTransferIDsRise in the order in which transfers start, though a reply waits for its turn and a send does not.
+func TestTransferIDsRise(t *testing.T) {
+	p := newPair(t, limited(), limited())
+	p.side[0].Post(asking("x", nil))
+	p.settle()
+	ev := p.take(1)[0]
+	p.side[1].Reply(&Reply{ID: ev.ID, Payload: large(1), Encoding: wire.Proto})
+	if ok, err := p.side[1].Post(sending("y", large(2))); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	p.settle()
+	if events := p.take(0); len(events) != 2 {
+		t.Fatalf("%d messages arrived, want 2", len(events))
+	}
+	p.settle()
+	p.idle()
 }

@@ -120,8 +120,9 @@ func (s *Session) receive(now time.Time, frame []byte) ([]Event, *Violation) {
 		if err := in.env.Decode(envelope); err != nil {
 			return in.events, violation("A1", codes.InvalidArgument, "undecodable envelope: %v", err)
 		}
+		whole := len(in.events)
 		if v := s.receiveEnvelope(len(envelope)); v != nil {
-			return in.events, v
+			return in.events[:whole], v // the last one may not be complete
 		}
 	}
 	in.received = h.Number
@@ -348,6 +349,7 @@ func (s *Session) receiveReply() *Violation {
 		in.events = append(in.events, ev)
 		return s.beginTransfer(&in.events[len(in.events)-1])
 	}
+	s.asks.answered(ev.ID)
 	s.deliverReply(&ev)
 	return nil
 }

@@ -54,8 +54,8 @@ func InitialLimits() Limits {
 func (l Limits) Proto() *parleyv1.Limits {
 	return &parleyv1.Limits{
 		MailboxMessages: l.MailboxMessages,
-		MailboxBytes:    l.MailboxBytes,
-		SessionBytes:    l.SessionBytes,
+		MailboxBytes:    1 << 20,
+		SessionBytes:    4 << 20,
 		TransferBytes:   l.TransferBytes,
 		ReplayBytes:     l.ReplayBytes,
 		MessageBytes:    l.MessageBytes,

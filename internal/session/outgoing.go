@@ -128,8 +128,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		e.Text, e.Target = true, p.Target
 	}
 	if large {
-		t := s.newTransfer(p.Payload)
-		t.account = a
+		t := &transfer{id: s.nextTransfer(), data: p.Payload, account: a}
 		a.transfer = t
 		if p.Ask != nil {
 			p.Ask.transfer = t
@@ -180,7 +179,7 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 	if size := metadataBytes(p.Metadata); size > maxMetadataBytes {
 		return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
-	if p.Ask != nil && len(s.asks.waiting) >= int(s.peer.Pending) {
+	if p.Ask != nil && s.asks.unanswered >= int(s.peer.Pending) {
 		return overloaded("the peer's limit on pending asks", "too many asks are pending")
 	}
 	return nil

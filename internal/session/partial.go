@@ -139,7 +139,11 @@ func (s *Session) abortPartial(p *partial, why *spb.Status) {
 // endPartial forgets p.
 func (s *Session) endPartial(p *partial) {
 	delete(s.in.transfers, p.id)
-	if p.event.Kind == wire.KindReply && !p.unwanted {
+	if p.event.Kind != wire.KindReply {
+		return
+	}
+	s.asks.answered(p.event.ID)
+	if !p.unwanted {
 		s.in.replyBytes -= p.size
 	}
 }

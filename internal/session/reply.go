@@ -40,10 +40,8 @@ func (s *Session) Reply(r *Reply) {
 		*r = Reply{ID: r.ID, Status: e.GRPCStatus().Proto()}
 	}
 	if len(r.Payload) > ChunkBytes && r.Encoding == wire.Proto {
-		t := s.newTransfer(r.Payload)
-		t.isReply = true
 		kept := *r
-		t.reply = &kept
+		t := &transfer{data: r.Payload, isReply: true, reply: &kept}
 		s.out.largeReplies += len(r.Payload)
 		s.out.replies = append(s.out.replies, t)
 		return

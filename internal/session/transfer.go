@@ -9,7 +9,7 @@ import (
 
 // transfer is a payload that is being sent in chunks.
 type transfer struct {
-	id      uint64
+	id      uint64 // 0 for a reply that has not started
 	data    []byte
 	sent    int
 	account *account // nil for a reply
@@ -20,9 +20,10 @@ type transfer struct {
 
 func (t *transfer) written() bool { return t.sent == len(t.data) }
 
-func (s *Session) newTransfer(data []byte) *transfer {
+// nextTransfer returns the id of a transfer whose message is appended next.
+func (s *Session) nextTransfer() uint64 {
 	s.out.lastTransfer++
-	return &transfer{id: s.out.lastTransfer, data: data}
+	return s.out.lastTransfer
 }
 
 // startTransfer lets the chunks of t follow the batch that is open now, which has the message.
@@ -87,6 +88,7 @@ func (s *Session) startReplies() {
 		t := o.replies[0]
 		o.replies[0] = nil
 		o.replies = o.replies[1:]
+		t.id = s.nextTransfer()
 		e := t.reply.envelope()
 		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(t.data))
 		t.reply = nil

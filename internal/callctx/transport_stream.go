@@ -1,8 +1,8 @@
-package server
+package callctx
 
 import (
 	"context"
-	"sync"
+	"errors"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -28,50 +28,40 @@ func (p *keyProbe) Value(key any) any {
 	return nil
 }
 
-// ContextValue implements callctx.Valuer.
-func (c *call) ContextValue(key any) (any, bool) {
-	if key == transportStreamKey && c.callback == nil {
-		return grpc.ServerTransportStream(transportStream{c}), true
-	}
-	return nil, false
-}
-
 // transportStream lets grpc.SetHeader, grpc.SendHeader, grpc.SetTrailer and grpc.Method work in a handler.
-type transportStream struct{ c *call }
+type transportStream struct{ c *Context }
 
-// answerMetadata is the metadata of the answer to an ask.
-type answerMetadata struct {
-	mu              sync.Mutex
-	header, trailer metadata.MD
+// named is a call that knows what runs.
+type named interface {
+	// FullMethod returns "/package.Service/Method", or the name of a callback.
+	FullMethod() string
 }
 
-// metadata returns the metadata of the answer.
-func (c *call) metadata() (header, trailer metadata.MD) {
-	a := c.answerMetadata.Load()
-	if a == nil {
+var errReturned = errors.New("parley: the handler has returned")
+
+// Metadata returns the metadata that the handler has set for its answer.
+func (c *Context) Metadata() (header, trailer metadata.MD) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.more == nil {
 		return nil, nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.header, a.trailer
+	return c.more.header, c.more.trailer
 }
 
-// change changes the metadata of the answer.
-func (t transportStream) change(f func(a *answerMetadata)) {
-	t.c.answerMetadata.CompareAndSwap(nil, new(answerMetadata))
-	a := t.c.answerMetadata.Load()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	f(a)
+// Method implements grpc.ServerTransportStream. After the handler has returned it is empty.
+func (t transportStream) Method() (name string) {
+	Use(t.c, func(call any) {
+		if n, ok := call.(named); ok {
+			name = n.FullMethod()
+		}
+	})
+	return name
 }
-
-// Method implements grpc.ServerTransportStream.
-func (t transportStream) Method() string { return "/" + t.c.during() }
 
 // SetHeader implements grpc.ServerTransportStream.
 func (t transportStream) SetHeader(md metadata.MD) error {
-	t.change(func(a *answerMetadata) { a.header = metadata.Join(a.header, md) })
-	return nil
+	return t.change(func(m *more) { m.header = metadata.Join(m.header, md) })
 }
 
 // SendHeader implements grpc.ServerTransportStream. Headers travel with the reply, so it is SetHeader.
@@ -79,6 +69,12 @@ func (t transportStream) SendHeader(md metadata.MD) error { return t.SetHeader(m
 
 // SetTrailer implements grpc.ServerTransportStream.
 func (t transportStream) SetTrailer(md metadata.MD) error {
-	t.change(func(a *answerMetadata) { a.trailer = metadata.Join(a.trailer, md) })
+	return t.change(func(m *more) { m.trailer = metadata.Join(m.trailer, md) })
+}
+
+func (t transportStream) change(f func(m *more)) error {
+	if !Use(t.c, func(any) { f(t.c.moreLocked()) }) {
+		return errReturned
+	}
 	return nil
 }

@@ -1,0 +1,111 @@
+# All of it needs Go; make lint, generate and breaking build their tools, which tools/go.mod pins.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+
+GO ?= go
+# The first port that the demos try.
+PORT ?= 5678
+# How long each fuzz target runs.
+FUZZTIME ?= 20s
+
+TMP := .tmp
+BIN := $(TMP)/bin
+TOOL := $(GO) tool -modfile=tools/go.mod
+BUF := $(TOOL) buf
+TESTDATA := cmd/protoc-gen-go-parley/internal/testdata
+# The protocol as it was published, for make breaking.
+IMAGE := tools/image/parley-v1-r1.binpb
+# Hand-written and generated Go files; testdata is what other modules and packages are made of.
+GO_DIRS := $(wildcard *.go) bench client cmd endpoint examples gen internal server
+# The race detector needs a C compiler.
+RACE := $(if $(shell command -v gcc clang 2>/dev/null),-race)
+
+.PHONY: help
+help: ## Describe the useful targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-16s %s\n", $$1, $$2}'
+
+.PHONY: all
+all: build lint check-generate breaking test ## Build, lint and test
+
+.PHONY: build
+build: ## Build everything; the example programs go to .tmp/bin
+	$(GO) build ./...
+	$(GO) build -o $(BIN)/ ./cmd/... ./examples/...
+
+.PHONY: test
+test: race-note ## Run all tests, with the race detector
+	$(GO) vet ./...
+	$(GO) test $(RACE) -timeout 5m ./...
+
+.PHONY: race-note
+race-note:
+	@$(if $(RACE),:,echo "make: no C compiler, so the tests run without the race detector")
+
+.PHONY: cases
+cases: race-note ## List the cases of Spark's behaviour with their tests and results; fail on a gap
+	$(GO) test $(RACE) -json ./internal/semantics ./endpoint ./internal/mailbox ./examples/cluster | $(GO) run ./internal/casetable
+
+.PHONY: soak
+soak: ## Run the long tests: storms of calls, for minutes
+	$(GO) test $(RACE) -timeout 30m -count=1 -run Soak ./... -soak
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {name[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2, name[i]; n = 0}' | \
+	while read -r package target; do \
+		echo "fuzz $$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+	done
+
+.PHONY: bench
+bench: ## Run the benchmarks beside stock grpc-go
+	$(GO) -C bench run .
+
+.PHONY: demo
+demo: programs ## Run the SayHi server, and its client on the same port
+	@$(BIN)/demo -bin $(BIN) -port $(PORT) sayhi
+
+.PHONY: demo-cluster
+demo-cluster: programs ## Run a master and two workers, kill some, and see them come back
+	@$(BIN)/demo -bin $(BIN) -port $(PORT) cluster
+
+.PHONY: programs
+programs:
+	@$(GO) build -o $(BIN)/ ./examples/...
+
+.PHONY: lint
+lint: ## Look for mistakes: vet, staticcheck, gofmt, buf lint, go mod tidy
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	@unformatted=$$(gofmt -l $(GO_DIRS)); if [[ -n "$$unformatted" ]]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+	$(GO) mod tidy -diff
+	$(GO) -C bench vet ./...
+	$(GO) -C bench mod tidy -diff
+
+.PHONY: generate
+generate: ## Generate the Go code of api, and the golden files of the generator
+	$(BUF) lint
+	$(BUF) generate --clean
+	cd cmd/protoc-gen-go-parley && $(GO) test -count=1 -run TestGolden -update .
+
+.PHONY: check-generate
+check-generate: ## Fail if the generated code is not what make generate makes
+	@rm -rf $(TMP)/check-generate && mkdir -p $(TMP)/check-generate
+	@tar -cf - --exclude=./.git --exclude=./$(TMP) . | tar -xf - -C $(TMP)/check-generate
+	@$(MAKE) -C $(TMP)/check-generate generate
+	@for dir in gen $(TESTDATA); do diff -r "$$dir" "$(TMP)/check-generate/$$dir" || { echo "$$dir is stale: run make generate"; exit 1; }; done
+	@rm -rf $(TMP)/check-generate
+
+.PHONY: breaking
+breaking: ## Fail if the protocol is not compatible with what was published
+	$(BUF) breaking --against $(IMAGE) --path api/parley/v1
+
+.PHONY: freeze
+freeze: ## Make the protocol of the working tree the published one
+	mkdir -p $(dir $(IMAGE))
+	$(BUF) build --path api/parley/v1 --exclude-source-info -o $(IMAGE)
