@@ -49,15 +49,15 @@ cases: race-note ## List the cases of Spark's behaviour with their tests and res
 	$(GO) test $(RACE) -json ./internal/semantics ./endpoint ./internal/mailbox ./examples/cluster | $(GO) run ./internal/casetable
 
 .PHONY: soak
-soak: ## Run the long tests: storms of calls, for minutes
-	$(GO) test $(RACE) -timeout 30m -count=1 -run Soak ./... -soak
+soak: ## Run the long tests, which have the build tag soak
+	$(GO) test $(RACE) -timeout 30m -count=1 -tags soak -run Soak ./...
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {name[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2, name[i]; n = 0}' | \
 	while read -r package target; do \
 		echo "fuzz $$package $$target"; \
-		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
 	done
 
 .PHONY: bench
@@ -103,7 +103,7 @@ check-generate: ## Fail if the generated code is not what make generate makes
 
 .PHONY: breaking
 breaking: ## Fail if the protocol is not compatible with what was published
-	$(BUF) breaking --against $(IMAGE) --path api/parley/v1
+	$(BUF) breaking --against $(IMAGE)
 
 .PHONY: freeze
 freeze: ## Make the protocol of the working tree the published one

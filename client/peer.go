@@ -30,15 +30,10 @@ type attempt struct {
 
 // live returns the session, or nil if there is none.
 func (p *peer) live() *link.Link {
-	if p.link == nil {
+	if p.link == nil || !p.link.Live() {
 		return nil
 	}
-	select {
-	case <-p.link.Over():
-		return nil
-	default:
-		return p.link
-	}
+	return p.link
 }
 
 // connectLocked begins to connect, unless somebody has.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -17,6 +18,8 @@ type remote struct {
 	name    string
 	address string // of the Env, or of the one that relays; "" if there is neither
 	envID   string // in client mode
+
+	last atomic.Pointer[link.Link] // the session that the last message to address took
 }
 
 // Peer implements endpoint.Caller.
@@ -39,7 +42,13 @@ func (r *remote) WaitsForItself(context.Context) bool { return false }
 // session returns the session that messages take, and the Env id that they are addressed to: it follows from the Ref alone.
 func (r *remote) session(ctx context.Context, wait, noWait bool) (*link.Link, string, *endpoint.Error) {
 	if r.envID == "" {
+		if l := r.last.Load(); l != nil && l.Live() {
+			return l, "", nil
+		}
 		l, err := r.client.link(ctx, r.address, wait, noWait)
+		if err == nil {
+			r.last.Store(l)
+		}
 		return l, "", err
 	}
 	if l := r.client.config.Link.Table.Get(r.envID); l != nil {

@@ -21,7 +21,10 @@ type call struct {
 
 	response Response // set by Complete
 	md       replyMetadata
-	unwatch  func() bool // stops the watch of the ask's context; nil if there is none; set before the ask is handed over
+
+	// The place in the watch of the ask's context; set before the ask is handed over, nil if nothing watches it.
+	watch      *watch
+	prev, next *call
 
 	mu      sync.Mutex
 	pending Pending // set when the ask has been handed over
@@ -50,7 +53,7 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 	c.md = md
 	watch = watch && ctx.Done() != nil
 	if watch {
-		c.unwatch = context.AfterFunc(ctx, func() { c.abandon(ctx) })
+		c.core.watches.add(ctx, c)
 	}
 	r.Started, r.Reuse = c.started, reuse
 	c.setting = settingAskTimeout
@@ -79,8 +82,8 @@ func (c *call) abandon(ctx context.Context) {
 // Complete implements Completion. The Env calls it.
 func (c *call) Complete(r Response) {
 	c.response = r
-	if c.unwatch != nil {
-		c.unwatch()
+	if c.watch != nil {
+		c.core.watches.remove(c)
 	}
 	if c.again {
 		c.done <- struct{}{} // has room for the one completion that there is

@@ -248,6 +248,9 @@ func (e *Error) Code() codes.Code {
 	if e.status != nil {
 		return e.status.Code()
 	}
+	if e.Reason == ReasonUndecodable && e.Execution == NotExecuted {
+		return codes.InvalidArgument // a request: the asker is to blame, not this side
+	}
 	return e.Reason.Code()
 }
 

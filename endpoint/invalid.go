@@ -28,7 +28,9 @@ func (e *invalidError) Error() string {
 func (e *invalidError) Is(target error) bool { return target == ErrInvalid }
 
 // GRPCStatus makes it INVALID_ARGUMENT for the asker of a handler that returns it.
-func (e *invalidError) GRPCStatus() *status.Status { return status.New(codes.InvalidArgument, e.Error()) }
+func (e *invalidError) GRPCStatus() *status.Status {
+	return status.New(codes.InvalidArgument, e.Error())
+}
 
 func shorten(text string) string {
 	if len(text) > maxQuoted {

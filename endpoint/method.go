@@ -30,6 +30,7 @@ type methodCore struct {
 	asProto func(res any) proto.Message
 	fake    func(ctx context.Context, req any) (any, error) // instead of caller
 	calls   sync.Pool                                       // of *call, those of askSync
+	watches watches                                         // of those of Ask
 }
 
 // Verbs, as errors name them.

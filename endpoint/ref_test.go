@@ -155,7 +155,8 @@ func TestRefEquality(t *testing.T) {
 	if client == elsewhere || client.Same(elsewhere) {
 		t.Errorf("%q and %q are equal", client, elsewhere)
 	}
-	if (endpoint.Ref{}) != (endpoint.Ref{}) || !(endpoint.Ref{}).Same(endpoint.Ref{}) {
+	var zero, none endpoint.Ref
+	if zero != none || !zero.Same(none) {
 		t.Error("two zero Refs differ")
 	}
 }

@@ -93,9 +93,11 @@ func (c *call) run() {
 		c.refuseTaken(failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "OnStart of %s has failed", c.hosted.name))
 		return
 	}
-	if err := c.ctx.Err(); err != nil && c.isAsk() {
-		c.refuseTaken(c.ended(err, endpoint.NotExecuted))
-		return
+	if c.isAsk() {
+		if err := c.ctx.Err(); err != nil {
+			c.refuseTaken(c.ended(err, endpoint.NotExecuted))
+			return
+		}
 	}
 	req := c.method.NewRequest()
 	if err := c.decode(req); err != nil {

@@ -17,9 +17,11 @@ func TestDemo(t *testing.T) {
 	}
 	for name := range scenarios {
 		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
 			var out strings.Builder
 			// Not the default port, so that a demo may run beside the test.
-			if err := run(&out, bin, 15678, time.Minute, name); err != nil {
+			if err := run(ctx, &out, bin, 15678, name); err != nil {
 				t.Errorf("%v, after\n%s", err, out.String())
 			}
 		})

@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -22,14 +24,19 @@ func main() {
 	port := flag.Int("port", 5678, "first port to try")
 	timeout := flag.Duration("timeout", time.Minute, "how long it may take")
 	flag.Parse()
-	if err := run(os.Stdout, *bin, *port, *timeout, flag.Arg(0)); err != nil {
+	// SIGPIPE is for "demo | head", which must leave no program behind either.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, *timeout)
+	defer cancel()
+	if err := run(ctx, os.Stdout, *bin, *port, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
 // run runs the named scenario. No program that it starts outlives it.
-func run(out io.Writer, bin string, port int, timeout time.Duration, name string) error {
+func run(ctx context.Context, out io.Writer, bin string, port int, name string) error {
 	scenario := scenarios[name]
 	if scenario == nil {
 		return fmt.Errorf("no demo %q: there are sayhi and cluster", name)
@@ -38,8 +45,6 @@ func run(out io.Writer, bin string, port int, timeout time.Duration, name string
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
 	s := &stage{bin: bin, port: port, out: out}
 	defer s.clear()
 	if err := scenario(ctx, s); err != nil {

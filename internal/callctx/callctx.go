@@ -84,10 +84,9 @@ func Use(ctx context.Context, f func(call any)) bool {
 
 // Part ends c, if it has not ended, and parts it from its call: from now on Use does not find it.
 func (c *Context) Part() {
-	c.Cancel(context.Canceled, nil)
 	c.mu.Lock()
 	c.call = nil
-	c.mu.Unlock()
+	c.endLocked(cancelled, nil)
 }
 
 // Deadline implements context.Context.
@@ -186,18 +185,24 @@ func (c *Context) AfterFunc(f func()) func() bool {
 // CancelCall ends c, because nobody waits for the answer any more.
 func (c *Context) CancelCall(cause error) { c.Cancel(context.Canceled, cause) }
 
-// Cancel ends c with err, which is context.Canceled or context.DeadlineExceeded. cause, if not nil, is what Cause returns. Only the first
-// call counts.
+// Cancel ends c with err, which is context.Canceled or context.DeadlineExceeded. cause, if not nil, is what Cause returns.
+// Only the first call counts.
 func (c *Context) Cancel(err, cause error) {
 	c.mu.Lock()
+	if err == context.DeadlineExceeded {
+		c.endLocked(expired, cause)
+	} else {
+		c.endLocked(cancelled, cause)
+	}
+}
+
+// endLocked ends c, if it has not ended, and unlocks it.
+func (c *Context) endLocked(how state, cause error) {
 	if c.state != running {
 		c.mu.Unlock()
 		return
 	}
-	c.state = cancelled
-	if err == context.DeadlineExceeded {
-		c.state = expired
-	}
+	c.state = how
 	if cause != nil {
 		c.moreLocked().cause = cause
 	}

@@ -92,6 +92,16 @@ func (l *Link) Token() []byte { return l.token }
 // Over is closed when the session has ended.
 func (l *Link) Over() <-chan struct{} { return l.over }
 
+// Live reports whether the session has not ended.
+func (l *Link) Live() bool {
+	select {
+	case <-l.over:
+		return false
+	default:
+		return true
+	}
+}
+
 // Wait waits until the session has ended and no goroutine of the link is left.
 func (l *Link) Wait() { l.wg.Wait() }
 
@@ -207,17 +217,23 @@ func (l *Link) Reply(r *session.Reply) {
 
 // Take returns the credit of a message, because a handler takes it or it is refused.
 func (l *Link) Take(a *session.Account, c session.Cost) {
-	if l.session.Take(a, c) {
-		l.mu.Lock()
-		l.session.StateCredit(a)
-		l.changed()
-		l.mu.Unlock()
+	due := l.session.Take(a, c)
+	if !due && !l.session.Withheld(a) {
+		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if due {
+		l.session.StateCredit(a)
+	} else {
+		l.session.StateCreditLater(time.Now(), a)
+	}
+	l.changed()
 }
 
 // changed lets the writer and the timer know of a change. The caller holds mu.
 func (l *Link) changed() {
-	if l.idle {
+	if l.idle && (l.session.HasFrame() || l.done()) {
 		l.idle = false
 		select {
 		case l.wake <- struct{}{}:
@@ -228,10 +244,8 @@ func (l *Link) changed() {
 	if d.IsZero() || !l.timerAt.IsZero() && !d.Before(l.timerAt) {
 		return
 	}
-	select {
-	case <-l.over:
+	if !l.Live() {
 		return
-	default:
 	}
 	l.timerAt = d
 	l.timer.Reset(time.Until(d))

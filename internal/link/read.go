@@ -41,12 +41,7 @@ func (l *Link) receive(frame []byte, take func(time.Time, []byte) ([]session.Eve
 		e := &endpoint.Error{Reason: endpoint.ReasonSessionEnded, Text: violation.Error(), Peer: l.peer.String(), Cause: violation}
 		l.finish(e, status.Error(violation.Code, violation.Error()), true)
 	}
-	select {
-	case <-l.over:
-		return false
-	default:
-		return true
-	}
+	return l.Live()
 }
 
 // dispatch acts on what a frame means, in order.

@@ -14,10 +14,14 @@ import (
 func (l *Link) write() {
 	var f wire.Frame
 	for {
-		// SendMsg only enqueues, so nothing would ever come together in a batch while one is being sent. To yield once lets
-		// those who are ready to send do so; a lone ask loses nothing by it.
-		runtime.Gosched()
 		l.mu.Lock()
+		if !l.session.HasBatch() {
+			// SendMsg only enqueues, so nothing would ever come together in a batch while one is being sent. To yield once
+			// lets those who are ready to send do so; a lone ask loses nothing by it.
+			l.mu.Unlock()
+			runtime.Gosched()
+			l.mu.Lock()
+		}
 		frame, ok := l.session.NextFrame()
 		if !ok {
 			if l.done() {

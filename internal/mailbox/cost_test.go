@@ -23,7 +23,7 @@ func TestPostAndTakeDoNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	type message struct{ payload [64]byte }
+	type message [64]byte
 	item := new(message)
 	taken, goOn := make(chan struct{}), make(chan struct{})
 	b := New(Config{}, func(turn Turn, _ *message) {
@@ -87,7 +87,7 @@ func TestIdleBoxIsSmall(t *testing.T) {
 }
 
 func BenchmarkPost(b *testing.B) {
-	type message struct{ payload [64]byte }
+	type message [64]byte
 	item := new(message)
 	run := func(c Config, producers, batch int) func(b *testing.B) {
 		return func(b *testing.B) {

@@ -53,7 +53,7 @@ func TestAnswers(t *testing.T) {
 	bothWays(t, "G2 reply after the timeout", func(t *testing.T, w *world) {
 		p := newProbe(t)
 		ref := w.register(t, "late", p)
-		f := ref.Block.Ask(soon(t, 5*time.Millisecond), &parleytestv1.BlockRequest{Text: "late"})
+		f := ref.Block.Ask(soon(t, 250*time.Millisecond), &parleytestv1.BlockRequest{Text: "late"})
 		await(t, p.block.entered, "handler")
 		_, err := f.Wait(within(t))
 		wantTimeout(t, err, deadlineOfContext)

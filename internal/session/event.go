@@ -1,6 +1,9 @@
 package session
 
 import (
+	"sync/atomic"
+	"time"
+
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -55,6 +58,8 @@ type Account struct {
 	key   mailboxKey
 	grant *credit.Grant
 	dirty bool // in outgoing.dirty
+
+	withheld atomic.Bool // something has been taken that was not stated, and it is known when it will be
 }
 
 // Take returns the credit of a message. Unlike the other methods it may be called at any time, concurrently. If it
@@ -68,6 +73,31 @@ func (s *Session) Take(a *Account, c Cost) bool {
 		due = true
 	}
 	return due
+}
+
+// Withheld reports that credit of a was taken that nobody has seen to: StateCreditLater is to be called. Like Take it may be
+// called at any time, after a Take that reported false.
+func (s *Session) Withheld(a *Account) bool {
+	return a != nil && !a.withheld.Load() && a.withheld.CompareAndSwap(false, true)
+}
+
+// StateCreditLater makes the totals of a be told to the peer soon, unless they are sooner for another reason. Where other
+// mailboxes hold most of the session's window, the peer may be waiting for what is less than a quarter of anything.
+func (s *Session) StateCreditLater(now time.Time, a *Account) {
+	s.in.withheld = append(s.in.withheld, a)
+	if s.in.creditAt.IsZero() {
+		s.in.creditAt = now.Add(creditDelay)
+	}
+}
+
+// stateWithheld states all that was withheld.
+func (s *Session) stateWithheld() {
+	s.in.creditAt = time.Time{}
+	for i, a := range s.in.withheld {
+		s.StateCredit(a)
+		s.in.withheld[i] = nil
+	}
+	s.in.withheld = s.in.withheld[:0]
 }
 
 // StateCredit makes the next frame tell the peer the totals of a, which may be nil, and of the session.

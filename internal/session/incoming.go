@@ -27,6 +27,9 @@ type incoming struct {
 	unacked  int    // bytes since then
 	ackAt    time.Time
 
+	withheld []*Account // whose credit is to be stated at creditAt
+	creditAt time.Time  // zero if nothing is
+
 	lastID       uint64 // of asks, lookups and sends with an id
 	open         int    // asks and lookups without a reply
 	routes       map[uint32]*Destination

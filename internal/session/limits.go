@@ -12,8 +12,12 @@ const (
 	HighestRevision = 1
 )
 
-// ackDelay is how long an acknowledgement may wait for a frame that carries it.
-const ackDelay = 25 * time.Millisecond
+const (
+	// ackDelay is how long an acknowledgement may wait for a frame that carries it.
+	ackDelay = 25 * time.Millisecond
+	// creditDelay is how long credit may be kept that is less than a quarter of a window.
+	creditDelay = 25 * time.Millisecond
+)
 
 // leastFrameBytes is the least that a receiver can allow: every batch, and every message that is not cut into chunks with all
 // the metadata that it may have, fits such a frame.
@@ -54,8 +58,8 @@ func InitialLimits() Limits {
 func (l Limits) Proto() *parleyv1.Limits {
 	return &parleyv1.Limits{
 		MailboxMessages: l.MailboxMessages,
-		MailboxBytes:    1 << 20,
-		SessionBytes:    4 << 20,
+		MailboxBytes:    l.MailboxBytes,
+		SessionBytes:    l.SessionBytes,
 		TransferBytes:   l.TransferBytes,
 		ReplayBytes:     l.ReplayBytes,
 		MessageBytes:    l.MessageBytes,

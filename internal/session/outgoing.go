@@ -18,6 +18,9 @@ const (
 	ChunkBytes = 15_900
 	// queueBytes is how much may wait to be written before senders have to wait.
 	queueBytes = 256 << 10
+	// wakeBytes is how little has to wait before they go on: they would take turns with the writer frame by frame otherwise,
+	// and each turn costs a switch of goroutines.
+	wakeBytes = queueBytes / 2
 	// replyBytes is how much of replies may wait to be written before further ones are replaced by an error.
 	replyBytes = 64 << 20
 	// creditsPerFrame keeps heads small.
@@ -32,6 +35,7 @@ type outgoing struct {
 	open    batch   // takes envelopes
 	ready   []batch // full, in order
 	queued  int     // bytes in open and ready
+	full    bool    // queued has reached queueBytes, and not come down to wakeBytes since
 	written uint64  // the highest ask in a frame that was made
 	spare   [][]byte
 
@@ -117,7 +121,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		return false, nil
 	}
 	e := &s.out.scratch
-	*e = wire.Envelope{Kind: wire.KindSend, Metadata: p.Metadata, Encoding: p.Encoding, Payload: p.Payload, RemainingMicros: p.RemainingMicros}
+	e.Kind, e.Metadata, e.Encoding, e.Payload, e.RemainingMicros = wire.KindSend, p.Metadata, p.Encoding, p.Payload, p.RemainingMicros
 	if p.Ask != nil {
 		e.Kind = wire.KindAsk
 		s.asks.add(p.Ask)
@@ -224,7 +228,7 @@ func (s *Session) account(t wire.Target) (*account, *endpoint.Error) {
 
 // mayStart reports whether a message may start to the mailbox of a.
 func (s *Session) mayStart(a *account, large bool) bool {
-	if a.transfer != nil || !a.window.Open() || s.out.queued >= queueBytes || !s.out.session.Open() {
+	if a.transfer != nil || !a.window.Open() || s.out.full || !s.out.session.Open() {
 		return false
 	}
 	return !large || s.out.underway < int(s.peer.Transfers) && s.out.transfer.Open()
@@ -272,6 +276,7 @@ func (s *Session) append(e *wire.Envelope) int {
 	before := len(o.open.body)
 	o.open.body = e.Append(o.open.body)
 	o.queued += len(o.open.body) - before
+	o.full = o.full || o.queued >= queueBytes
 	return size
 }
 
@@ -292,6 +297,9 @@ func (s *Session) Recycle(frame []byte) {
 		s.out.spare = append(s.out.spare, frame[:0])
 	}
 }
+
+// HasBatch reports whether a whole batch waits, so that nothing is to be gained by waiting for more.
+func (s *Session) HasBatch() bool { return len(s.out.ready) > 0 }
 
 // HasFrame reports whether NextFrame has something to return.
 func (s *Session) HasFrame() bool {
@@ -342,7 +350,8 @@ func (s *Session) takeBatch(b batch) []byte {
 			s.out.transfers = append(s.out.transfers, t)
 		}
 	}
-	if len(s.out.blocked) > 0 {
+	if s.out.full && s.out.queued <= wakeBytes {
+		s.out.full = false
 		s.wake()
 	}
 	return b.body
@@ -390,6 +399,7 @@ func (s *Session) takeCredits(credits []wire.Credit) []wire.Credit {
 		o.dirty[0] = nil
 		o.dirty = o.dirty[1:]
 		a.dirty = false
+		a.withheld.Store(false) // before the totals are read: what is taken after that is withheld anew
 		messages, bytes := a.grant.Totals()
 		credits = append(credits, wire.Credit{EnvID: a.key.envID, Endpoint: a.key.endpoint, Messages: messages, Bytes: bytes})
 	}

@@ -78,6 +78,9 @@ func (s *Session) Over() *endpoint.Error { return s.over }
 // Deadline returns when Tick should be called at the latest; zero for never.
 func (s *Session) Deadline() time.Time {
 	d := s.in.ackAt
+	if c := s.in.creditAt; !c.IsZero() && (d.IsZero() || c.Before(d)) {
+		d = c
+	}
 	if a := s.asks.first; a != nil && (d.IsZero() || a.Expires.Before(d)) {
 		d = a.Expires
 	}
@@ -90,6 +93,9 @@ func (s *Session) Tick(now time.Time) []*Ask {
 	if !s.in.ackAt.IsZero() && !now.Before(s.in.ackAt) {
 		s.in.ackAt = time.Time{}
 		s.out.ackNow = true
+	}
+	if !s.in.creditAt.IsZero() && !now.Before(s.in.creditAt) {
+		s.stateWithheld()
 	}
 	var expired []*Ask
 	for a := s.asks.first; a != nil && !now.Before(a.Expires); a = s.asks.first {

@@ -256,9 +256,14 @@ func TestFullQueueHoldsUp(t *testing.T) {
 	if turn(w.Waiter) {
 		t.Fatal("woken too early")
 	}
-	p.next()
+	for p.s.out.queued > wakeBytes {
+		if turn(w.Waiter) {
+			t.Fatalf("woken when %d bytes waited", p.s.out.queued)
+		}
+		p.next()
+	}
 	if !turn(w.Waiter) {
-		t.Fatal("not woken when a frame was written")
+		t.Fatal("not woken when half of what waited was written")
 	}
 	p.post(w)
 }
@@ -355,4 +360,32 @@ func TestOverrunIsFound(t *testing.T) {
 		p.send(inChunks(send("a", ""), 1, 5000))
 		p.violates("A19", codes.ResourceExhausted, inChunks(send("b", ""), 2, 1))
 	})
+}
+
+// TestWithheldCreditIsStatedSoon: where other mailboxes hold the session's window, a peer may be waiting for less than a
+// quarter of any window, so what was taken is stated after 25 ms at the latest.
+func TestWithheldCreditIsStatedSoon(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	events := p.send(&wire.Envelope{Kind: wire.KindSend, Text: true, Target: wire.Target{Endpoint: "a", Method: "s.S/M"}, Encoding: wire.Proto})
+	a := events[0].Account
+	if p.s.Take(a, events[0].Cost) {
+		t.Fatal("one message is a quarter of the window")
+	}
+	if !p.s.Withheld(a) || p.s.Withheld(a) {
+		t.Fatal("Withheld must be true for the first and false for the next")
+	}
+	now := time.Now()
+	p.s.StateCreditLater(now, a)
+	p.s.Tick(now.Add(creditDelay - 1))
+	if len(p.s.out.dirty) != 0 {
+		t.Fatal("stated too early")
+	}
+	p.s.Tick(now.Add(creditDelay))
+	if len(p.s.out.dirty) != 1 || !p.s.out.dirtyIn {
+		t.Fatal("the credit is still withheld")
+	}
+	p.s.NextFrame()
+	if !p.s.Withheld(a) {
+		t.Fatal("what is taken later would be withheld for ever")
+	}
 }
