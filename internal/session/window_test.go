@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
