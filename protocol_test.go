@@ -137,11 +137,12 @@ func (h *host) connect() *raw {
 	return &raw{host: h, stream: stream}
 }
 
-// open opens a stream and a session.
+// open opens a stream and a session. It waits for the welcome, so that the Env's limits hold where they are lower than the
+// initial ones.
 func (h *host) open() *raw {
 	h.Helper()
 	r := h.connect()
-	r.send(&parleyv1.Frame{Hello: &parleyv1.Hello{}})
+	r.send(&parleyv1.Frame{Hello: &parleyv1.Hello{WaitsForWelcome: true}})
 	if f := r.recv(); f.GetWelcome() == nil {
 		h.Fatalf("the answer to hello is %v", f)
 	}
@@ -342,8 +343,12 @@ func TestRawOverrun(t *testing.T) {
 	t.Run("A18 bytes", func(t *testing.T) {
 		h := newHost(t, parley.WithWindow(1024, 1<<20))
 		r := h.open()
-		for range 4 {
-			r.put(sendOf("stuck", make([]byte, 600_000)))
+		large, err := proto.Marshal(&sayhiv1.HiRequest{Msg: strings.Repeat("x", 600_000)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 4 { // the first is taken, the third overdraws
+			r.put(sendOf("stuck", large))
 		}
 		r.ends(codes.ResourceExhausted)
 	})

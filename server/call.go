@@ -239,7 +239,7 @@ func (c *call) errorOf(err error) *endpoint.Error {
 func (c *call) ended(err error, x endpoint.Execution) *endpoint.Error {
 	var cause *endpoint.Error
 	switch {
-	case errors.As(c.ctx.Cause(), &cause):
+	case errors.As(context.Cause(c.ctx), &cause):
 		return failure(cause.Reason, x, "%s", cause.Text)
 	case err == context.DeadlineExceeded:
 		return failure(endpoint.ReasonTimeout, x, "the deadline passed at the receiver")

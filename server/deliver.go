@@ -17,6 +17,9 @@ func (s *Server) Deliver(l *link.Link, events []session.Event) {
 	defer deliveries.Put(d)
 	*d = delivery{server: s, link: l, now: time.Now(), left: len(events), run: d.run[:0]}
 	for i := range events {
+		d.bytes += len(events[i].Payload)
+	}
+	for i := range events {
 		ev := &events[i]
 		switch {
 		case ev.Refused != nil:
@@ -45,6 +48,8 @@ type delivery struct {
 	method *endpoint.ServiceMethod
 	err    *endpoint.Error // why there is no hosted, or no method
 	run    []*call
+	size   int     // bytes of payloads in run
+	bytes  int     // bytes of payloads in all
 	into   *hosted // the mailbox of run
 	calls  []call  // not used yet
 	left   int     // the most calls that are still to be made
@@ -72,6 +77,7 @@ func (d *delivery) add(ev *session.Event) {
 	c.link, c.account, c.cost = d.link, ev.Account, ev.Cost
 	c.begin(wire.MD(ev.Metadata), d.deadline(ev))
 	d.run = append(d.run, c)
+	d.size += len(ev.Payload)
 }
 
 // newCall returns a call. Those of one frame are made some at a time: a context that somebody keeps after its handler has
@@ -112,12 +118,29 @@ func (d *delivery) flush() {
 		return
 	}
 	d.link.Begin(len(d.run), func(i int) (uint64, link.Running) { return d.run[i].id, d.run[i].ctx })
+	d.detach()
 	n := d.into.box.Post(d.run...)
 	for _, c := range d.run[n:] {
 		c.refuse(failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", d.into.name))
 	}
 	clear(d.run)
 	d.run = d.run[:0]
+	d.size = 0
+}
+
+// detach copies the payloads of a run that is a small part of its frame, which they would keep alive as a whole: a slow
+// endpoint holds no more than four times its window of what the others were sent.
+func (d *delivery) detach() {
+	const part = 4
+	if d.size*part >= d.bytes {
+		return
+	}
+	copied := make([]byte, 0, d.size)
+	for _, c := range d.run {
+		start := len(copied)
+		copied = append(copied, c.payload...)
+		c.payload = copied[start:len(copied):len(copied)]
+	}
 }
 
 // refuse ends a message that has no mailbox.

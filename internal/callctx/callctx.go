@@ -49,12 +49,12 @@ func (s state) err() error {
 // more is what few contexts need.
 type more struct {
 	done       chan struct{} // made by the first call of Done
-	cause      error
-	timer      *time.Timer // set with done, if there is a deadline
-	stopParent func() bool // set with done
+	timer      *time.Timer   // set with done, if there is a deadline
+	stopParent func() bool   // set with done
 	after      map[*afterFunc]struct{}
 
-	header, trailer metadata.MD // of the answer
+	caused          context.Context // see newCaused; set when c ends, if there is a cause
+	header, trailer metadata.MD     // of the answer
 }
 
 type afterFunc struct{ f func() }
@@ -105,9 +105,26 @@ func (c *Context) Value(k any) any {
 		return c
 	case transportStreamKey:
 		return grpc.ServerTransportStream(transportStream{c})
-	default:
-		return c.parent.Value(k)
 	}
+	return c.values().Value(k)
+}
+
+// values returns what has the values that c does not have itself.
+func (c *Context) values() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.more != nil && c.more.caused != nil {
+		return c.more.caused
+	}
+	return c.parent
+}
+
+// newCaused returns a context of the standard library that has the values of parent and has ended, for the reason cause:
+// context.Cause looks for one among the values of any other context.
+func newCaused(parent context.Context, cause error) context.Context {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	cancel(cause)
+	return ctx
 }
 
 // moreLocked returns c.more, made if there is none.
@@ -185,7 +202,7 @@ func (c *Context) AfterFunc(f func()) func() bool {
 // CancelCall ends c, because nobody waits for the answer any more.
 func (c *Context) CancelCall(cause error) { c.Cancel(context.Canceled, cause) }
 
-// Cancel ends c with err, which is context.Canceled or context.DeadlineExceeded. cause, if not nil, is what Cause returns.
+// Cancel ends c with err, which is context.Canceled or context.DeadlineExceeded. cause, if not nil, is what context.Cause returns.
 // Only the first call counts.
 func (c *Context) Cancel(err, cause error) {
 	c.mu.Lock()
@@ -204,7 +221,7 @@ func (c *Context) endLocked(how state, cause error) {
 	}
 	c.state = how
 	if cause != nil {
-		c.moreLocked().cause = cause
+		c.moreLocked().caused = newCaused(c.parent, cause)
 	}
 	m := c.more
 	if m == nil {
@@ -226,15 +243,4 @@ func (c *Context) endLocked(how state, cause error) {
 	for a := range after {
 		go a.f()
 	}
-}
-
-// Cause returns why c ended: what Cancel was given, or Err. (context.Cause knows only the standard library's contexts and
-// returns Err for this one.)
-func (c *Context) Cause() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.more != nil && c.more.cause != nil {
-		return c.more.cause
-	}
-	return c.state.err()
 }

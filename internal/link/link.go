@@ -196,10 +196,18 @@ func (l *Link) Abandon(a *session.Ask, err *endpoint.Error) {
 // the handler.
 func (l *Link) Begin(n int, get func(i int) (id uint64, r Running)) {
 	l.running.Lock()
-	defer l.running.Unlock()
 	for i := range n {
 		if id, r := get(i); id != 0 {
 			l.running.calls[id] = r
+		}
+	}
+	l.running.Unlock()
+	if l.Live() {
+		return
+	}
+	for i := range n { // finish may have looked before
+		if id, r := get(i); id != 0 {
+			r.CancelCall(nil)
 		}
 	}
 }

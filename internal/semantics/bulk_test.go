@@ -76,8 +76,8 @@ func (c meteredConn) Write(b []byte) (int, error) {
 }
 
 func TestLargeMessages(t *testing.T) {
-	// The connection lets 3 MiB out for every 50 small asks that have been answered. 1,000 of them therefore have an answer
-	// when 60 of the 64 MiB are out, or else hang: it does not depend on how fast anything is.
+	// The connection lets 3 MiB out for every 50 small asks. 1,000 of them have an answer when 61 of the 64 MiB are out, or
+	// else hang: it does not depend on how fast anything is.
 	run(t, "G12 64 MiB message while small asks run", func(t *testing.T) {
 		const size, rounds, asks, step = 64 << 20, 20, 50, 3 << 20
 		m := newMeter(1 << 20)
@@ -92,11 +92,11 @@ func TestLargeMessages(t *testing.T) {
 		f := large.Blob.Ask(ctx, &parleytestv1.BlobRequest{Payload: make([]byte, size)})
 		text := string(make([]byte, 1<<10))
 		for round := range rounds {
-			m.give(step)
 			futures := make([]*endpoint.Future[parleytestv1.EchoResponse], asks)
 			for i := range futures {
 				futures[i] = small.Echo.Ask(ctx, &parleytestv1.EchoRequest{Text: text})
 			}
+			m.give(step) // not before: the large message would use it up
 			for _, f := range futures {
 				if _, err := f.Wait(within(t)); err != nil {
 					t.Fatalf("round %d: a small ask behind the large one: %v", round, err)
@@ -176,8 +176,10 @@ func TestSlowConsumer(t *testing.T) {
 		if n := int(taken.Load()) * size; n < windows*3/4 || n > most {
 			t.Errorf("%d bytes were taken, want %d, and at most %d", n, windows, most)
 		}
-		for i, p := range probes {
+		for _, p := range probes { // all first: together they hold the session's window, perhaps one of them none of it
 			p.block.open()
+		}
+		for i := range probes {
 			if _, err := refs[i].Count.AskSync(within(t), nil); err != nil { // behind all that was taken
 				t.Fatal(err)
 			}

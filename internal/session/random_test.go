@@ -210,6 +210,8 @@ func (w *world) take(a *actor) {
 		a.boxes[name] = box[1:]
 		if a.Take(ev.Account, ev.Cost) {
 			a.StateCredit(ev.Account)
+		} else if a.Withheld(ev.Account) {
+			a.StateCreditLater(w.now, ev.Account)
 		}
 		if ev.Kind == wire.KindAsk {
 			a.open = append(a.open, answerable{ev.ID, ev.Payload})
@@ -264,7 +266,7 @@ func (w *world) expire(a *actor) {
 func (w *world) write(a *actor) bool {
 	b, ok := a.NextFrame()
 	if ok {
-		if len(b) > 16_379 {
+		if len(b) > mostFrame {
 			w.failf("a frame of %d bytes", len(b))
 		}
 		a.wire = append(a.wire, append([]byte(nil), b...))
