@@ -108,6 +108,9 @@ func (c *call) outcome() (any, *Error) {
 		}
 		return nil, err
 	}
+	if r.JSON {
+		return nil, c.core.describe(&Error{Reason: ReasonUndecodable, Text: "the reply is JSON where protobuf was asked for", Phase: PhaseSent, Execution: MayHaveExecuted}, verbAsk, c.started)
+	}
 	res := c.core.newRes()
 	if err := proto.Unmarshal(r.Payload, c.core.asProto(res)); err != nil {
 		return nil, c.core.describe(&Error{Reason: ReasonUndecodable, Text: "reply: " + err.Error(), Phase: PhaseSent, Execution: MayHaveExecuted, Cause: err}, verbAsk, c.started)

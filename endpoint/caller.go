@@ -84,6 +84,8 @@ type Request struct {
 type Response struct {
 	// Payload is the encoded reply, which is the receiver's to keep.
 	Payload []byte
+	// JSON says that the reply is JSON, which only an ask in JSON should get.
+	JSON bool
 	// Header and Trailer are the reply's metadata.
 	Header, Trailer metadata.MD
 	// Err is nil if there is a reply.

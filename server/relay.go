@@ -152,6 +152,9 @@ func (m *relayed) Complete(r endpoint.Response) {
 		reply.Status = statusOf(r.Err)
 	} else {
 		reply.Payload, reply.Encoding = r.Payload, wire.Proto
+		if r.JSON {
+			reply.Encoding = wire.JSON
+		}
 	}
 	reply.Header, _ = wire.FromMD(r.Header) // what came by wire is well-formed
 	reply.Trailer, _ = wire.FromMD(r.Trailer)

@@ -99,6 +99,7 @@ func accept(stream Stream, c *Config, frame []byte) (*Link, error) {
 	}}))
 	if err := stream.SendMsg(welcome); err != nil {
 		c.Table.Remove(l)
+		l.discard(ended("the stream broke before the welcome", err))
 		return nil, status.Convert(err).Err()
 	}
 	l.start(frame)

@@ -289,15 +289,11 @@ func (l *Link) Kill(e *endpoint.Error) { l.finish(e, nil, true) }
 // finish ends the session, once.
 func (l *Link) finish(e *endpoint.Error, streamErr error, broken bool) {
 	l.end.Do(func() {
-		l.mu.Lock()
-		asks, errs := l.session.End(e)
-		l.err = streamErr
-		close(l.over)
-		l.timer.Stop()
-		l.mu.Unlock()
-		for i, a := range asks {
-			a.Done.Complete(endpoint.Response{Err: errs[i]})
+		if l.isClosing() {
+			// The peer may end the stream as soon as it has the bye, before this side is back from writing it.
+			streamErr, broken = nil, false
 		}
+		l.endSession(e, streamErr)
 		l.running.Lock()
 		calls := l.running.calls
 		l.running.calls = make(map[uint64]Running)
@@ -310,6 +306,30 @@ func (l *Link) finish(e *endpoint.Error, streamErr error, broken bool) {
 		}
 		l.handler.Ended(l, e, broken)
 	})
+}
+
+func (l *Link) isClosing() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closing
+}
+
+// discard ends a session that was in the table, but has not begun.
+func (l *Link) discard(e *endpoint.Error) {
+	l.end.Do(func() { l.endSession(e, nil) })
+}
+
+// endSession ends the session and completes what is pending in it.
+func (l *Link) endSession(e *endpoint.Error, streamErr error) {
+	l.mu.Lock()
+	asks, errs := l.session.End(e)
+	l.err = streamErr
+	close(l.over)
+	l.timer.Stop()
+	l.mu.Unlock()
+	for i, a := range asks {
+		a.Done.Complete(endpoint.Response{Err: errs[i]})
+	}
 }
 
 // Err returns the status with which the listening side ends the stream: nil for a good end.
@@ -326,10 +346,8 @@ func response(ev *session.Event) endpoint.Response {
 		r.Err = ev.Refused
 	case ev.Status.GetCode() != 0:
 		r.Err = endpoint.ErrorFromStatus(ev.Status)
-	case ev.Encoding == wire.JSON:
-		r.Err = &endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: "the reply is JSON where protobuf was asked for", Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted}
 	default:
-		r.Payload = ev.Payload
+		r.Payload, r.JSON = ev.Payload, ev.Encoding == wire.JSON
 	}
 	return r
 }

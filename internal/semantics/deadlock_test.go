@@ -106,7 +106,10 @@ func TestCycles(t *testing.T) {
 		_, err := toA.Echo.AskSync(soon(t, 100*time.Millisecond), &parleytestv1.EchoRequest{Text: "cycle"})
 		wantTimeout(t, err, deadlineOfContext)
 		for range 2 {
-			wantError(t, await(t, inner, "end of an inner ask"), endpoint.ErrTimeout)
+			// Either the deadline passes or the asker, for whom it has passed, takes the ask back.
+			if err := await(t, inner, "end of an inner ask"); !errors.Is(err, endpoint.ErrTimeout) && !errors.Is(err, endpoint.ErrCancelled) {
+				t.Errorf("an inner ask: %v, want ErrTimeout or ErrCancelled", err)
+			}
 		}
 		echo(t, toA, "A lives")
 		echo(t, refB, "B lives")
@@ -117,8 +120,14 @@ func TestCycles(t *testing.T) {
 		var flooding atomic.Bool
 		flooding.Store(true)
 		failed := make(chan error, 1024)
+		both := newGate(t)
 		flood := func(p *probe) func(context.Context, string) (string, error) {
 			return func(ctx context.Context, text string) (string, error) {
+				if text == "flood" {
+					if err := both.pass(ctx, text); err != nil {
+						return "", err
+					}
+				}
 				for text == "flood" && flooding.Load() {
 					if err := p.kept.Echo.Send(ctx, &parleytestv1.EchoRequest{Text: text}); err != nil {
 						failed <- err
@@ -138,6 +147,10 @@ func TestCycles(t *testing.T) {
 
 		send(t, toA, "flood")
 		send(t, refB, "flood")
+		for range 2 {
+			await(t, both.entered, "handler")
+		}
+		both.open()
 		for range 2 { // each is stuck behind the other's window, and neither for ever
 			e := wantError(t, await(t, failed, "end of a Send"), endpoint.ErrOverloaded)
 			if e.Execution != endpoint.NotExecuted || e.Setting != "parley.WithQueueTimeout" {

@@ -134,7 +134,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		e.Text, e.Target = true, p.Target
 	}
 	if large {
-		t := &transfer{id: s.nextTransfer(), data: p.Payload, account: a}
+		t := &transfer{id: s.nextTransfer(), data: p.Payload, size: len(p.Payload), account: a}
 		a.transfer = t
 		if p.Ask != nil {
 			p.Ask.transfer = t
@@ -261,6 +261,11 @@ func (s *Session) wake() {
 		}
 	}
 	clear(blocked[len(kept):])
+	if len(kept) > 1 {
+		first := kept[0]
+		copy(kept, kept[1:])
+		kept[len(kept)-1] = first
+	}
 	s.out.blocked = kept
 }
 

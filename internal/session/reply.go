@@ -41,7 +41,7 @@ func (s *Session) Reply(r *Reply) {
 	}
 	if len(r.Payload) > ChunkBytes && r.Encoding == wire.Proto {
 		kept := *r
-		t := &transfer{data: r.Payload, isReply: true, reply: &kept}
+		t := &transfer{data: r.Payload, size: len(r.Payload), isReply: true, reply: &kept}
 		s.out.largeReplies += len(r.Payload)
 		s.out.replies = append(s.out.replies, t)
 		return

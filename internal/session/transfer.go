@@ -10,7 +10,8 @@ import (
 // transfer is a payload that is being sent in chunks.
 type transfer struct {
 	id      uint64 // 0 for a reply that has not started
-	data    []byte
+	data    []byte // nil when it has ended
+	size    int    // of data
 	sent    int
 	account *account // nil for a reply
 	reply   *Reply   // of a reply that has not started
@@ -18,7 +19,7 @@ type transfer struct {
 	ended   bool
 }
 
-func (t *transfer) written() bool { return t.sent == len(t.data) }
+func (t *transfer) written() bool { return t.sent == t.size }
 
 // nextTransfer returns the id of a transfer whose message is appended next.
 func (s *Session) nextTransfer() uint64 {
@@ -61,7 +62,7 @@ func (s *Session) abort(t *transfer) {
 
 func (s *Session) endTransfer(t *transfer) {
 	o := &s.out
-	t.ended = true
+	t.ended, t.data = true, nil // who asked may be waiting for long yet
 	o.underway--
 	for i, other := range o.transfers {
 		if other == t {
@@ -73,7 +74,7 @@ func (s *Session) endTransfer(t *transfer) {
 		}
 	}
 	if t.isReply {
-		o.largeReplies -= len(t.data)
+		o.largeReplies -= t.size
 	}
 	if t.account != nil {
 		t.account.transfer = nil
