@@ -165,6 +165,9 @@ func (c *counting) AfterFunc(func()) func() bool {
 	return func() bool { c.watchers--; return true }
 }
 
+// testKey is a key of these tests.
+type testKey struct{}
+
 // TestDerived: contexts of the standard library made from it end with it, for its reason, and need no goroutine for that, which
 // synctest would find.
 func TestDerived(t *testing.T) {
@@ -174,7 +177,7 @@ func TestDerived(t *testing.T) {
 		defer cancelChild()
 		timed, cancelTimed := context.WithTimeout(c, time.Hour)
 		defer cancelTimed()
-		valued := context.WithValue(child, "k", "v") //nolint:staticcheck // a test's own key
+		valued := context.WithValue(child, testKey{}, "v")
 		gone, cancelGone := context.WithCancel(c)
 		cancelGone()
 		wantEnd(t, gone, context.Canceled, context.Canceled)
@@ -274,7 +277,7 @@ func TestConcurrent(t *testing.T) {
 			func() { c.Cancel(context.DeadlineExceeded, nil) },
 			func() { cancel(errWhy) },
 			func() { c.Part() },
-			func() { _, _, _ = c.Err(), context.Cause(c), c.Value("k") },
+			func() { _, _, _ = c.Err(), context.Cause(c), c.Value(testKey{}) },
 			func() { context.AfterFunc(c, func() {})() },
 			func() {
 				child, cancel := context.WithTimeout(c, time.Hour)

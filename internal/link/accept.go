@@ -74,7 +74,7 @@ func accept(stream Stream, c *Config, frame []byte) (*Link, error) {
 	}
 	id := uuid.NewString()
 	token := make([]byte, 32)
-	rand.Read(token) //nolint:errcheck // it never fails
+	rand.Read(token) // it never fails
 	l := &Link{
 		peer:    endpoint.Peer{EnvID: hello.GetEnvId(), Address: hello.GetAddress(), Remote: remoteAddr(stream.Context()), Session: id},
 		stream:  stream,

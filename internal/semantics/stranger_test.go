@@ -67,7 +67,7 @@ func (s *stranger) leave() {
 		s.stream = nil
 	}
 	s.end()
-	s.conn.Close() //nolint:errcheck // its only error is that it is closed already
+	s.conn.Close() // its only error is that it is closed already
 }
 
 // say sends envelopes in one frame.
