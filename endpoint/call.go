@@ -45,7 +45,8 @@ type replyMetadata struct {
 // the Pending of an ask that is over, or nil.
 func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch bool, reuse Pending) {
 	c.started = time.Now()
-	r, md, err := c.core.request(ctx, req, opts)
+	var r Request
+	md, err := c.core.request(ctx, req, opts, &r)
 	if err != nil {
 		c.Complete(Response{Err: err})
 		return

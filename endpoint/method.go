@@ -152,7 +152,8 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 		_, err := c.fake(ctx, req)
 		return err
 	}
-	r, _, err := c.request(ctx, req, opts)
+	var r Request
+	_, err := c.request(ctx, req, opts, &r)
 	if err == nil {
 		r.NoWait = noWait
 		e := c.caller.Send(ctx, r)
@@ -164,13 +165,13 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 	return c.describe(err, verb, time.Time{})
 }
 
-// request makes the Request of a verb. The second result is where reply metadata goes.
-func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOption) (Request, replyMetadata, *Error) {
+// request fills in r, the Request of a verb. The result is where reply metadata goes.
+func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOption, r *Request) (replyMetadata, *Error) {
 	var md replyMetadata
 	if c == nil || c.caller == nil {
-		return Request{}, md, &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
+		return md, &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
 	}
-	r := Request{Method: c.name, Message: c.message(req)}
+	r.Method, r.Message = c.name, c.message(req)
 	if out, ok := metadata.FromOutgoingContext(ctx); ok {
 		r.Metadata = out
 	}
@@ -185,10 +186,10 @@ func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOptio
 			r.WaitForReady = !o.FailFast
 		case grpc.EmptyCallOption:
 		default:
-			return r, md, &Error{Reason: ReasonInvalid, Text: unsupportedOption(o), Execution: NotExecuted}
+			return md, &Error{Reason: ReasonInvalid, Text: unsupportedOption(o), Execution: NotExecuted}
 		}
 	}
-	return r, md, nil
+	return md, nil
 }
 
 // describe fills in what only the caller's side knows of an error. started is zero for a send: where it had to wait, the

@@ -121,7 +121,7 @@ func (d *delivery) flush() {
 	d.detach()
 	n := d.into.box.Post(d.run...)
 	for _, c := range d.run[n:] {
-		c.refuse(failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", d.into.name))
+		c.refuse(d.server.closedMailbox(d.into.name))
 	}
 	clear(d.run)
 	d.run = d.run[:0]

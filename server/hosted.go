@@ -154,6 +154,14 @@ func (s *Server) find(name string) (*hosted, *endpoint.Error) {
 	}
 }
 
+// closedMailbox returns why the mailbox of an endpoint, which was found a moment ago, is closed.
+func (s *Server) closedMailbox(name string) *endpoint.Error {
+	if s.isClosed() {
+		return errEnvStopped()
+	}
+	return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", name)
+}
+
 // Lookup returns why the endpoint does not exist or does not implement service, or nil. An empty service is any.
 func (s *Server) Lookup(name, service string) *endpoint.Error {
 	h, err := s.find(name)

@@ -89,7 +89,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	c.begin(wire.MD(entries), deadline)
 	if h.box.Post(c) == 0 {
 		h.local.giveBack(len(payload))
-		return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", l.name)
+		return l.server.closedMailbox(l.name)
 	}
 	return nil
 }

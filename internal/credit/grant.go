@@ -8,13 +8,15 @@ type Grant struct {
 	initialMessages, initialBytes uint64
 	gotMessages, gotBytes         uint64
 	takenMessages, takenBytes     atomic.Uint64
-	// What the last Totals said had been taken.
-	statedMessages, statedBytes atomic.Uint64
+	// When that much has been taken, the sender should be told.
+	dueMessages, dueBytes atomic.Uint64
 }
 
 // NewGrant returns a grant with an initial total.
 func NewGrant(messages, bytes uint64) *Grant {
-	return &Grant{initialMessages: messages, initialBytes: bytes}
+	g := &Grant{initialMessages: messages, initialBytes: bytes}
+	g.Totals()
+	return g
 }
 
 // Receive counts what arrived: messages that start, bytes of them or of further parts. It returns false if the sender had
@@ -34,17 +36,31 @@ func (g *Grant) Receive(messages, bytes uint64) bool {
 // Take returns what was received to the sender. It reports whether enough has come together, a quarter of the window,
 // that the sender should be told.
 func (g *Grant) Take(messages, bytes uint64) bool {
-	m := g.takenMessages.Add(messages) - g.statedMessages.Load()
-	b := g.takenBytes.Add(bytes) - g.statedBytes.Load()
-	return m >= g.initialMessages/4 || b >= g.initialBytes/4
+	m := g.takenMessages.Add(messages)
+	b := g.takenBytes.Add(bytes)
+	return m >= g.dueMessages.Load() || b >= g.dueBytes.Load()
 }
 
-// Totals returns the totals to state to the sender, and remembers them as stated.
+// TakeBytes is Take for a grant whose messages do not count.
+func (g *Grant) TakeBytes(bytes uint64) bool {
+	return g.takenBytes.Add(bytes) >= g.dueBytes.Load()
+}
+
+// Totals returns the totals to state to the sender, and remembers that they have been stated.
 func (g *Grant) Totals() (messages, bytes uint64) {
 	m, b := g.takenMessages.Load(), g.takenBytes.Load()
-	g.statedMessages.Store(m)
-	g.statedBytes.Store(b)
+	g.dueMessages.Store(m + g.initialMessages/4)
+	g.dueBytes.Store(b + g.initialBytes/4)
 	return g.initialMessages + m, g.initialBytes + b
+}
+
+// ReceiveBytes is Receive for a grant whose messages do not count.
+func (g *Grant) ReceiveBytes(bytes uint64) bool {
+	if g.gotBytes >= g.initialBytes+g.takenBytes.Load() {
+		return false
+	}
+	g.gotBytes += bytes
+	return true
 }
 
 // Outstanding returns what was received and not taken.

@@ -66,10 +66,10 @@ type Account struct {
 // reports true, StateCredit is to be called.
 func (s *Session) Take(a *Account, c Cost) bool {
 	due := a != nil && a.grant.Take(1, c.mailbox)
-	if s.in.session.Take(1, c.session) {
+	if s.in.session.TakeBytes(c.session) {
 		due = true
 	}
-	if c.transfer > 0 && s.in.transfer.Take(1, c.transfer) {
+	if c.transfer > 0 && s.in.transfer.TakeBytes(c.transfer) {
 		due = true
 	}
 	return due

@@ -305,7 +305,7 @@ func (s *Session) allowed(md []wire.Metadata) []wire.Metadata {
 // chargeMessage takes the cost of a message from the windows.
 func (s *Session) chargeMessage(ev *Event, size uint64) *Violation {
 	in := &s.in
-	if !in.session.Receive(1, size) {
+	if !in.session.ReceiveBytes(size) {
 		return violation("A19", codes.ResourceExhausted, "the session's window is overrun")
 	}
 	if ev.To.Invalid != nil {

@@ -27,7 +27,7 @@ func (s *Session) beginTransfer(ev *Event) *Violation {
 		return violation("A15", codes.ResourceExhausted, "more than %d transfers", s.own.Transfers)
 	case p.size == 0 || p.size > s.own.MessageBytes:
 		return violation("A16", codes.ResourceExhausted, "a transfer of %d bytes, where %d are allowed", p.size, s.own.MessageBytes)
-	case message && !in.transfer.Receive(1, p.size):
+	case message && !in.transfer.ReceiveBytes(p.size):
 		return violation("A19", codes.ResourceExhausted, "the session's window for transfers is overrun")
 	}
 	if message {

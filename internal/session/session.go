@@ -56,8 +56,8 @@ func New(own, peer Limits) *Session {
 	s := &Session{own: own, peer: peer}
 	s.in.accounts = make(map[mailboxKey]*Account)
 	s.in.routes = make(map[uint32]*Destination)
-	s.in.session = credit.NewGrant(math.MaxInt64, own.SessionBytes)
-	s.in.transfer = credit.NewGrant(math.MaxInt64, own.TransferBytes)
+	s.in.session = credit.NewGrant(0, own.SessionBytes)
+	s.in.transfer = credit.NewGrant(0, own.TransferBytes)
 	s.out.accounts = make(map[mailboxKey]*account)
 	s.out.routes = make(map[wire.Target]*route)
 	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
