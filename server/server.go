@@ -41,7 +41,7 @@ type Server struct {
 	stopped  tombstones
 	closed   bool
 
-	wg      sync.WaitGroup // goroutines of Go and of Accept
+	crew    crew // goroutines of Go and of Accept
 	dropped atomic.Uint64
 	late    atomic.Uint64
 	log     *limitedLog
@@ -70,8 +70,7 @@ func (s *Server) LateReplies() uint64 { return s.late.Load() }
 
 // Go runs f on a goroutine that Shutdown waits for.
 func (s *Server) Go(f func()) {
-	s.wg.Add(1)
-	go func() { defer s.wg.Done(); f() }()
+	s.crew.goes(f)
 }
 
 func (s *Server) isClosed() bool {
@@ -126,17 +125,11 @@ func (s *Server) abort(left []*hosted) error {
 // End ends the contexts of all handlers and waits, until ctx ends, for what the server started.
 func (s *Server) End(ctx context.Context) {
 	s.hard(&endpoint.Error{Reason: endpoint.ReasonEnvStopped})
-	relays := s.endRelays()
-	done := make(chan struct{})
-	go func() { // ends with the last goroutine of Go and the last relay, which the end of all links ends
-		defer close(done)
-		s.wg.Wait()
-		for _, end := range relays {
-			<-end
+	for _, end := range append(s.endRelays(), s.crew.gone()) { // the end of all links ends them
+		select {
+		case <-end:
+		case <-ctx.Done():
+			return
 		}
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
 	}
 }

@@ -14,7 +14,7 @@ var goStatements = map[string]int{
 	"internal/link/link.go":       2, // the reader and the writer of a stream
 	"internal/mailbox/box.go":     1, // the workers of a mailbox
 	"listen.go":                   1, // the gRPC server
-	"server/server.go":            2, // what an Env waits for at its end, and that waiting
+	"server/crew.go":              1, // what an Env waits for at its end
 	"shutdown.go":                 1, // a shutdown from inside a handler
 }
 
