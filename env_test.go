@@ -151,3 +151,84 @@ func TestShutdownIsIdempotent(t *testing.T) {
 		t.Errorf("Register after Shutdown: %v, want ErrEnvStopped", err)
 	}
 }
+
+// deaf is an endpoint whose handler waits, whatever its context says.
+type deaf struct {
+	sayhiv1parley.UnimplementedSayHi
+	entered, release chan struct{}
+}
+
+func (s deaf) Hi(context.Context, *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+	close(s.entered)
+	<-s.release
+	return &sayhiv1.HiReply{}, nil
+}
+
+// TestShutdownIsBounded: a handler that does not return holds no Shutdown beyond its context, the first one or a later one.
+func TestShutdownIsBounded(t *testing.T) {
+	leaktest.Check(t)
+	env, err := parley.Listen("localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := deaf{entered: make(chan struct{}), release: make(chan struct{})}
+	defer close(s.release)
+	ref, err := sayhiv1parley.RegisterSayHi(soon(t), env, "stuck", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ref.Hi.Send(soon(t), &sayhiv1.HiRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	<-s.entered
+	first := make(chan error, 1)
+	firstCtx, cancelFirst := context.WithCancel(context.Background())
+	go func() { first <- env.Shutdown(firstCtx) }()
+	for {
+		if _, err := sayhiv1parley.RegisterSayHi(soon(t), env, "x", hi{}); errors.Is(err, endpoint.ErrEnvStopped) {
+			break // the first Shutdown has begun
+		}
+	}
+	second, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := env.Shutdown(second); !errors.Is(err, context.Canceled) {
+		t.Errorf("a second Shutdown whose context has ended: %v, want its error", err)
+	}
+	cancelFirst()
+	if err := <-first; err == nil || !strings.Contains(err.Error(), "stuck") {
+		t.Errorf("Shutdown = %v, want an error that names the endpoint", err)
+	}
+}
+
+// TestShutdownWaitsForOnComplete, which the doc of Future promises.
+func TestShutdownWaitsForOnComplete(t *testing.T) {
+	leaktest.Check(t)
+	env, err := parley.Listen("localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := sayhiv1parley.RegisterSayHi(soon(t), env, "hi", hi{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered, release := make(chan struct{}), make(chan struct{})
+	ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "there"}).OnComplete(func(r *sayhiv1.HiReply, err error) {
+		if err != nil || r.GetMsg() != "echo there" {
+			t.Errorf("OnComplete: %v, %v", r, err)
+		}
+		close(entered)
+		<-release
+	})
+	<-entered
+	done := make(chan error, 1)
+	go func() { done <- env.Shutdown(soon(t)) }()
+	waiting, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := env.Wait(waiting); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Wait = %v while a callback runs", err)
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -2,9 +2,20 @@ package parley
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/link"
+)
+
+const (
+	// endGrace is how long what is left may take at the end of a shutdown, when its context has ended.
+	endGrace = time.Second
+	// closeGrace is how long a peer may take to end a stream on which everything has been written.
+	closeGrace = 5 * time.Second
 )
 
 // Wait waits until the Env has been shut down, or ctx ends. It returns what Shutdown returned, or the error of ctx.
@@ -23,60 +34,118 @@ func (e *Env) Wait(ctx context.Context) error {
 }
 
 // Shutdown ends the Env. In this order: nothing new is accepted; every endpoint handles what its mailbox holds, and then
-// has its OnStop called; what is still pending fails with endpoint.ErrEnvStopped; sessions are closed in good order; the Env's
-// own gRPC server is stopped. It is bounded by ctx, or by the drain timeout (30 s unless set) if ctx has no deadline: after that
-// mailboxes are failed rather than drained, contexts of handlers are cancelled and connections are cut, and the error
-// names the endpoints whose handlers have not returned.
+// has its OnStop called; what is queued for peers is written, and sessions are closed in good order; what is still pending
+// fails with endpoint.ErrEnvStopped; the Env's own gRPC server is stopped. It is bounded by ctx, or by the drain timeout
+// (30 s unless set) if ctx has no deadline: after that mailboxes are failed rather than drained, contexts of handlers are
+// cancelled and connections are cut, all within a second more, and the error names the endpoints whose handlers have not returned and the peers to
+// which not everything was written.
 //
-// It may be called any number of times; further calls wait for the first. Called with the context of a handler, it begins
-// the shutdown and returns at once, because that handler is part of what a shutdown waits for; Wait tells the end.
+// It may be called any number of times; a further call waits for the first, or until its own ctx ends. Called with the context
+// of a handler, it begins the shutdown, with the deadline of ctx, and returns at once, because that handler is part of what a shutdown waits
+// for; Wait tells the end.
 func (e *Env) Shutdown(ctx context.Context) error {
+	first := e.beginShutdown(ctx)
 	if _, inside := endpoint.Sender(ctx); inside {
-		go e.runShutdown(context.WithoutCancel(ctx)) // Wait waits for it
 		return nil
 	}
-	e.runShutdown(ctx)
+	if first {
+		<-e.done // bounded by ctx
+		return e.stopped
+	}
 	return e.Wait(ctx)
 }
 
-func (e *Env) runShutdown(ctx context.Context) {
+// beginShutdown begins the shutdown, and reports false if it had begun before.
+func (e *Env) beginShutdown(ctx context.Context) (first bool) {
 	e.shutdown.Do(func() {
-		if _, has := ctx.Deadline(); !has {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, e.settings.drainTimeout)
-			defer cancel()
+		first = true
+		deadline, ok := ctx.Deadline()
+		if !ok {
+			deadline = time.Now().Add(e.settings.drainTimeout)
 		}
-		e.stopped = e.stop(ctx)
-		close(e.done)
+		bounded, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		stop := func() bool { return true }
+		if _, inside := endpoint.Sender(ctx); !inside {
+			stop = context.AfterFunc(ctx, cancel)
+		}
+		go func() { // Wait waits for it
+			defer cancel()
+			defer stop()
+			e.stopped = e.stop(bounded)
+			close(e.done)
+		}()
 	})
+	return first
 }
-
-// endGrace is how long connections may take to close in good order when everything else is done.
-const endGrace = time.Second
 
 func (e *Env) stop(ctx context.Context) error {
 	err := e.server.Shutdown(ctx)
 	e.client.Close()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
+	cut := e.closeSessions(ctx)
+	if e.grpc != nil {
+		hard := time.AfterFunc(grace(ctx), e.grpc.Stop)
+		e.grpc.GracefulStop()
+		hard.Stop()
+		e.serving.Wait()
+	}
+	ctx, cancel := atLeast(ctx, endGrace)
 	defer cancel()
+	e.server.End(ctx)
+	return errors.Join(err, cut)
+}
+
+// closeSessions closes the sessions in good order, until ctx ends. The error names those that were cut before all was written.
+func (e *Env) closeSessions(ctx context.Context) error {
 	over := &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: "Env " + e.settings.name + " was shut down"}
 	links := e.table.All()
 	for _, l := range links {
 		l.Close(over)
 	}
+	ctx, cancel := atLeast(ctx, endGrace)
+	defer cancel()
+	var cut []string
 	for _, l := range links {
 		select {
 		case <-l.Over():
+			continue
+		case <-l.Flushed():
+			awaitEnd(ctx, l)
 		case <-ctx.Done():
-			l.Kill(over)
+			cut = append(cut, l.Peer().String())
 		}
+		l.Kill(over)
 	}
-	if e.grpc != nil {
-		stop := context.AfterFunc(ctx, e.grpc.Stop)
-		e.grpc.GracefulStop()
-		stop()
-		e.serving.Wait()
+	if len(cut) > 0 {
+		return fmt.Errorf("parley: shutdown: not everything was written in time to %s", strings.Join(cut, ", "))
 	}
-	e.server.End(ctx)
-	return err
+	return nil
+}
+
+// awaitEnd waits for the peer to end a stream on which everything has been written.
+func awaitEnd(ctx context.Context, l *link.Link) {
+	timer := time.NewTimer(grace(ctx))
+	defer timer.Stop()
+	select {
+	case <-l.Over():
+	case <-timer.C:
+	}
+}
+
+// grace returns how long to wait for a peer: closeGrace, but not beyond the deadline of ctx, and endGrace at least.
+func grace(ctx context.Context) time.Duration {
+	left := closeGrace
+	if deadline, ok := ctx.Deadline(); ok {
+		left = min(left, time.Until(deadline))
+	}
+	return max(left, endGrace)
+}
+
+// atLeast returns a context that ends when ctx does, but not before d has passed.
+func atLeast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	least, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	both, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(least, func() {
+		context.AfterFunc(ctx, end)
+	})
+	return both, func() { stop(); cancel(); end() }
 }

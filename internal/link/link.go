@@ -54,11 +54,12 @@ type Link struct {
 	timer   *time.Timer
 	timerAt time.Time // when timer fires; zero if it does not run
 
-	wake chan struct{} // tells the writer that there is something to do
-	over chan struct{} // closed when the session has ended
-	end  sync.Once
-	err  error // the error of the stream's end; set before over is closed; nil for a good one
-	wg   sync.WaitGroup
+	wake    chan struct{} // tells the writer that there is something to do
+	over    chan struct{} // closed when the session has ended
+	flushed chan struct{} // closed when the writer has written all, after Close
+	end     sync.Once
+	err     error // the error of the stream's end; set before over is closed; nil for a good one
+	wg      sync.WaitGroup
 
 	running struct {
 		sync.Mutex
@@ -70,6 +71,7 @@ type Link struct {
 func (l *Link) prepare() {
 	l.wake = make(chan struct{}, 1)
 	l.over = make(chan struct{})
+	l.flushed = make(chan struct{})
 	l.running.calls = make(map[uint64]Running)
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
@@ -91,6 +93,9 @@ func (l *Link) Token() []byte { return l.token }
 
 // Over is closed when the session has ended.
 func (l *Link) Over() <-chan struct{} { return l.over }
+
+// Flushed is closed when, after Close, everything has been written.
+func (l *Link) Flushed() <-chan struct{} { return l.flushed }
 
 // Live reports whether the session has not ended.
 func (l *Link) Live() bool {

@@ -64,6 +64,7 @@ func (l *Link) done() bool {
 
 // ended ends the stream after the last frame.
 func (l *Link) ended() {
+	close(l.flushed)
 	if s, ok := l.stream.(grpc.ClientStream); ok {
 		// The listener ends the stream when it has read all; then the reader ends the session.
 		if err := s.CloseSend(); err == nil {
