@@ -205,6 +205,9 @@ func (e *Env) UseConn(address string, cc grpc.ClientConnInterface) error {
 	if err != nil {
 		return err
 	}
+	if cc == nil {
+		return &endpoint.Error{Reason: endpoint.ReasonInvalid, Verb: "use", Text: "the connection is nil", Peer: a.String()}
+	}
 	return e.client.Use(a.String(), cc)
 }
 
@@ -217,6 +220,13 @@ func (e *Env) Mount(r grpc.ServiceRegistrar, address string) error {
 	a, err := endpoint.ParseAddress(address)
 	if err != nil {
 		return err
+	}
+	if s, ok := r.(interface {
+		GetServiceInfo() map[string]grpc.ServiceInfo
+	}); ok {
+		if _, has := s.GetServiceInfo()[link.Service]; has {
+			return &endpoint.Error{Reason: endpoint.ReasonDuplicate, Verb: "mount", Text: "the gRPC server has an Env already"}
+		}
 	}
 	e.mu.Lock()
 	taken := !e.address.IsZero()

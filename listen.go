@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
@@ -126,6 +128,9 @@ func (e *Env) serve(listener net.Listener) {
 		grpc.ChainStreamInterceptor(logging.StreamServerInterceptor(log, logging.WithLogOnEvents(logging.FinishCall)), recovery.StreamServerInterceptor(recovered)),
 		grpc.InitialWindowSize(windowBytes),
 		grpc.InitialConnWindowSize(2 * windowBytes),
+		// A client that is gone without a word is found out, and its session with it. Clients may ask in the same way.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}, e.settings.serverOptions...)
 	s := grpc.NewServer(options...)
 	e.server.RegisterOn(s)

@@ -81,6 +81,7 @@ func (e *Env) beginShutdown(ctx context.Context) (first bool) {
 func (e *Env) stop(ctx context.Context) error {
 	err := e.server.Shutdown(ctx)
 	e.client.Close()
+	e.table.Close()
 	cut := e.closeSessions(ctx)
 	if e.grpc != nil {
 		hard := time.AfterFunc(grace(ctx), e.grpc.Stop)

@@ -42,8 +42,8 @@ func (r *remote) WaitsForItself(context.Context) bool { return false }
 // session returns the session that messages take, and the Env id that they are addressed to: it follows from the Ref alone.
 func (r *remote) session(ctx context.Context, wait, noWait bool) (*link.Link, string, *endpoint.Error) {
 	if r.envID == "" {
-		if l := r.last.Load(); l != nil && l.Live() {
-			return l, "", nil
+		if r.ready() {
+			return r.last.Load(), "", nil
 		}
 		l, err := r.client.link(ctx, r.address, wait, noWait)
 		if err == nil {
@@ -97,6 +97,26 @@ func (a *remoteAsk) Abandon(e *endpoint.Error) {
 
 // post hands a message to its session; a is nil for a send.
 func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *endpoint.Error {
+	if a != nil && q.Deadline.IsZero() && !r.ready() { // the default timeout covers the wait for a session
+		bounded, cancel := context.WithDeadline(ctx, q.Started.Add(r.client.config.AskTimeout))
+		defer cancel()
+		err := r.postWithin(bounded, q, a)
+		if err != nil && err.Reason == endpoint.ReasonTimeout && ctx.Err() == nil {
+			err.Setting = "parley.WithAskTimeout"
+		}
+		return err
+	}
+	return r.postWithin(ctx, q, a)
+}
+
+// ready reports whether the session that the last message took lives.
+func (r *remote) ready() bool {
+	l := r.last.Load()
+	return l != nil && l.Live()
+}
+
+// postWithin is post, bounded by ctx.
+func (r *remote) postWithin(ctx context.Context, q *endpoint.Request, a *remoteAsk) *endpoint.Error {
 	l, envID, err := r.session(ctx, q.WaitForReady, q.NoWait)
 	if err != nil {
 		return err

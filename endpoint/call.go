@@ -30,10 +30,12 @@ type call struct {
 	pending Pending // set when the ask has been handed over
 }
 
-// What controls when an ask ends.
+// What controls when an ask, or a wait, ends.
 const (
-	settingContext    = "the deadline of the context"
-	settingAskTimeout = "parley.WithAskTimeout"
+	settingContext        = "the deadline of the context"
+	settingAskTimeout     = "parley.WithAskTimeout"
+	settingQueueTimeout   = "parley.WithQueueTimeout"
+	settingConnectTimeout = "parley.WithConnectTimeout"
 )
 
 // replyMetadata is where the caller wants the reply's metadata.

@@ -9,8 +9,8 @@ import (
 
 // handling is what the context of a handler or callback knows of it. Package server implements it.
 type handling interface {
-	// ReleaseTurn lets the mailbox go on; false if too many handlers are released.
-	ReleaseTurn() bool
+	// ReleaseTurn lets the mailbox go on, or returns why it cannot.
+	ReleaseTurn() *Error
 	// Self is false from OnStop on.
 	Self() (Ref, bool)
 	Sender() Peer
@@ -35,14 +35,14 @@ func errSelfAsk() *Error {
 // is what Spark's deferred reply, Akka's pipe-to-self and gorums' release are for. Calling it again does nothing.
 //
 // It fails with ErrOverloaded if the endpoint has as many released handlers as MaxReleased allows, and with ErrInvalid
-// outside a handler.
+// outside a handler, and in OnStart and OnStop, which run alone.
 func Release(ctx context.Context) error {
-	var released bool
-	if !inHandler(ctx, func(h handling) { released = h.ReleaseTurn() }) {
+	var refused *Error
+	if !inHandler(ctx, func(h handling) { refused = h.ReleaseTurn() }) {
 		return errNoHandler("Release")
 	}
-	if !released {
-		return &Error{Reason: ReasonOverloaded, Text: "too many released handlers", Setting: "endpoint.MaxReleased"}
+	if refused != nil {
+		return refused
 	}
 	return nil
 }
@@ -62,7 +62,8 @@ func Sender(ctx context.Context) (peer Peer, ok bool) {
 
 // Bind turns a Ref that came in a message into one that can be called, inside the handler that has the context ctx;
 // elsewhere use Bind of the Env. Nothing is sent. It fails with ErrInvalid if the Ref is malformed or ctx is not that of
-// a handler, and with ErrNotHere if the Ref is in client mode and neither this Env nor its via has a way to it.
+// a handler. That nobody has a way to the endpoint is no error of Bind: the verbs report it, with ErrNotHere for a Ref in
+// client mode.
 func Bind(ctx context.Context, ref *parleyv1.Ref) (Bound, error) {
 	r, err := RefFromProto(ref)
 	if err != nil {

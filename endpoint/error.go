@@ -61,7 +61,7 @@ var (
 	ErrTimeout error = sentinel(ReasonTimeout)
 	// ErrCancelled: the caller gave up. errors.Is(err, context.Canceled) holds, too.
 	ErrCancelled error = sentinel(ReasonCancelled)
-	// ErrOverloaded: the mailbox's window stayed full, or a limit on pending calls was met. Not executed.
+	// ErrOverloaded: the mailbox's window stayed full, or a limit on pending calls was met. Error.Execution says whether it may have run.
 	ErrOverloaded error = sentinel(ReasonOverloaded)
 	// ErrTooLarge: the message is larger than its receiver allows.
 	ErrTooLarge error = sentinel(ReasonTooLarge)
@@ -235,7 +235,11 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " (said %s; phase %s, %s, after %s)", side, e.Phase, e.Execution, e.Elapsed.Round(time.Microsecond))
 	}
 	if e.Setting != "" {
-		fmt.Fprintf(&b, ". This timeout is controlled by %s", e.Setting)
+		what := "limit"
+		if e.Reason == ReasonTimeout || e.Setting == settingQueueTimeout || e.Setting == settingConnectTimeout {
+			what = "timeout"
+		}
+		fmt.Fprintf(&b, ". This %s is controlled by %s", what, e.Setting)
 	}
 	if h := e.Reason.advice(); h != "" {
 		b.WriteString(". " + h)
@@ -309,11 +313,11 @@ var reasons = map[Reason]struct {
 	ReasonTimeout:          {"timed out", codes.DeadlineExceeded, ""},
 	ReasonCancelled:        {"cancelled", codes.Canceled, ""},
 	ReasonOverloaded:       {"overloaded", codes.ResourceExhausted, "The receiver is slower than its senders: send less, or give it a larger window"},
-	ReasonTooLarge:         {"message too large", codes.ResourceExhausted, "parley.WithMaxMessageSize at the receiver controls the limit"},
+	ReasonTooLarge:         {"message too large", codes.ResourceExhausted, "parley.WithMaxMessageSize at the receiver limits payloads; the limit of metadata is fixed"},
 	ReasonUndecodable:      {"message could not be decoded", codes.Internal, "Check that both sides were generated from the same .proto"},
 	ReasonUnencodable:      {"message could not be encoded", codes.Internal, ""},
 	ReasonPanic:            {"handler panicked", codes.Internal, ""},
-	ReasonSelfAsk:          {"a serial endpoint asked itself", codes.FailedPrecondition, "Call endpoint.Release(ctx) first, or use Ask and return without waiting"},
+	ReasonSelfAsk:          {"a serial endpoint asked itself", codes.FailedPrecondition, "Call endpoint.Release(ctx) first, or let the handler return without waiting (ask with context.WithoutCancel(ctx))"},
 	ReasonNotHere:          {"no session with the Env of this Ref", codes.Unavailable, ""},
 	ReasonSessionEnded:     {"session ended", codes.Unavailable, ""},
 	ReasonInvalid:          {"invalid argument", codes.InvalidArgument, ""},

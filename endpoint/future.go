@@ -2,6 +2,8 @@ package endpoint
 
 import (
 	"context"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 )
 
@@ -35,18 +37,28 @@ func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
 	default:
 	}
 	if c.core.caller.WaitsForItself(ctx) {
-		return nil, c.core.describe(errSelfAsk(), verbAsk, c.started)
+		e := errSelfAsk()
+		e.Phase, e.Execution = PhaseSent, MayHaveExecuted // its turn comes when this handler has returned
+		return nil, c.core.describe(e, verbAsk, c.started)
 	}
 	select {
 	case <-c.done:
 		return f.result()
 	case <-ctx.Done():
+		select {
+		case <-c.done:
+			return f.result()
+		default:
+		}
 		return nil, c.core.describe(ContextError(ctx), verbAsk, c.started)
 	}
 }
 
 // OnComplete calls fn with the outcome, once, on a goroutine of its own, when it is there. The Env waits for fn when it
-// shuts down.
+// shuts down. A panic of fn ends fn only: it is logged by slog.Default(), with its stack.
+//
+// Where there is no Env, because the Method is a fake of MethodFunc or is not bound, fn is called before OnComplete returns,
+// by its caller, who gets the panic, too.
 func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
 	core := f.call.core
 	if core == nil || core.caller == nil { // it has failed, or is a fake's: there is no Env, and nothing to wait for
@@ -55,6 +67,11 @@ func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
 	}
 	core.caller.Go(func() {
 		<-f.call.done // every ask completes: at the latest by its deadline, or by the end of the Env
+		defer func() {
+			if v := recover(); v != nil {
+				slog.Error("parley: a function of OnComplete panicked", "method", core.name, "panic", v, "stack", string(debug.Stack()))
+			}
+		}()
 		fn(f.result())
 	})
 }

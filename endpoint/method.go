@@ -15,7 +15,7 @@ import (
 //
 // The metadata of metadata.NewOutgoingContext(ctx) travels with the message, the deadline of ctx with an ask. Of
 // grpc.CallOption the verbs know Header, Trailer and WaitForReady (which are those of gRPC); any other is refused with
-// ErrInvalid, rather than ignored.
+// ErrInvalid, rather than ignored. A context that has ended already fails every verb at once, and nothing is handed over.
 type Method[Req, Res any] struct {
 	core *methodCore
 }
@@ -84,7 +84,7 @@ func (m Method[Req, Res]) TrySend(ctx context.Context, req *Req, opts ...grpc.Ca
 
 // Ask hands over req, as Send does, and returns a future for the reply. Every error comes out of the future. The ask ends when ctx
 // does, with ErrTimeout or ErrCancelled, and the handler's context with it; without a deadline in ctx it ends after the Env's ask timeout (120 s
-// unless set). A message is asked once, never again by itself.
+// unless set), which includes the wait for a session and for room. A message is asked once, never again by itself.
 func (m Method[Req, Res]) Ask(ctx context.Context, req *Req, opts ...grpc.CallOption) *Future[Res] {
 	f := newFuture[Res](m.core)
 	if m.core != nil && m.core.fake != nil {
@@ -170,6 +170,11 @@ func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOptio
 	var md replyMetadata
 	if c == nil || c.caller == nil {
 		return md, &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
+	}
+	if ctx.Err() != nil {
+		e := ContextError(ctx)
+		e.Phase, e.Execution = PhaseQueued, NotExecuted
+		return md, e
 	}
 	r.Method, r.Message = c.name, c.message(req)
 	if out, ok := metadata.FromOutgoingContext(ctx); ok {

@@ -36,6 +36,7 @@ type call struct {
 	account *session.Account
 	cost    session.Cost
 	local   *localAsk // of a local ask
+	size    int       // what a local message took of its window
 }
 
 // callback is a callback of an endpoint on its way through the mailbox.
@@ -131,7 +132,7 @@ func (c *call) take() {
 	if c.link != nil {
 		c.link.Take(c.account, c.cost)
 	} else {
-		c.hosted.local.giveBack(len(c.payload))
+		c.hosted.local.giveBack(c.size)
 	}
 }
 
@@ -179,6 +180,10 @@ func (c *call) answer(res proto.Message) {
 	}
 	header, trailer := c.ctx.Metadata()
 	if c.local != nil {
+		if e := c.hosted.server.refuseReply(encoded, header, trailer); e != nil {
+			c.local.complete(endpoint.Response{Err: e})
+			return
+		}
 		c.local.complete(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
 		return
 	}
@@ -210,10 +215,16 @@ func (c *call) reply(r *session.Reply, header, trailer metadata.MD) {
 	c.link.Reply(r)
 }
 
+// goexit stands for the value of a panic where a handler ended its goroutine.
+const goexit = "runtime.Goexit was called"
+
 // panicked is told that a handler or callback panicked with v, or ended its goroutine.
 func (c *call) panicked(v any) {
 	if v == nil {
-		v = "runtime.Goexit was called"
+		v = goexit
+	}
+	if c.callback != nil && c.callback.name == onStart {
+		return // it has said so itself
 	}
 	p := newPanic(v, c.during())
 	if c.callback == nil && c.isAsk() {
@@ -256,9 +267,16 @@ func (c *call) alone() bool {
 // FullMethod returns what grpc.Method says in a handler.
 func (c *call) FullMethod() string { return "/" + c.during() }
 
-// ReleaseTurn lets the mailbox go on; see endpoint.Release. OnStart and OnStop run alone.
-func (c *call) ReleaseTurn() bool {
-	return !c.alone() && c.turn.Release()
+// ReleaseTurn lets the mailbox go on; see endpoint.Release.
+func (c *call) ReleaseTurn() *endpoint.Error {
+	switch {
+	case c.alone():
+		return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: "endpoint.Release in " + c.callback.name + ": OnStart and OnStop run alone"}
+	case !c.turn.Release():
+		return &endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "too many released handlers", Setting: "endpoint.MaxReleased"}
+	default:
+		return nil
+	}
 }
 
 // Self returns the endpoint's Ref; see endpoint.Self.

@@ -47,7 +47,7 @@ func (s *Server) Register(ctx context.Context, name string, impl any, services [
 		err = failure(endpoint.ReasonDuplicate, endpoint.NotExecuted, "there is already an endpoint called %s", name)
 	default:
 		s.hosted[name] = h
-		h.box.PostControl(h.control(onStart, func(c *call) { started <- h.onStart(c) }))
+		h.box.PostControl(h.control(onStart, func(c *call) { h.onStart(c, started) }))
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -129,10 +129,12 @@ func (s *Server) stop(h *hosted) {
 func (h *hosted) close() {
 	h.box.Close(h.control(onStop, func(c *call) {
 		h.ending.Store(true)
+		defer func() { // also if OnStop panics
+			h.server.mu.Lock()
+			defer h.server.mu.Unlock()
+			delete(h.server.draining, h)
+		}()
 		h.onStop(c)
-		h.server.mu.Lock()
-		delete(h.server.draining, h)
-		h.server.mu.Unlock()
 	}))
 	h.local.close()
 }
@@ -185,20 +187,28 @@ func (s *Server) Broadcast(event func(ctx context.Context, impl any), during str
 	}
 }
 
-func (h *hosted) onStart(c *call) (err error) {
+// onStart runs OnStart, and tells the registration how it went: also if it panics, or ends its goroutine.
+func (h *hosted) onStart(c *call, started chan<- error) {
+	var err error
+	returned := false
 	defer func() {
-		if v := recover(); v != nil {
+		v := recover()
+		if v == nil && !returned {
+			v = goexit
+		}
+		if v != nil {
 			err = newPanic(v, onStart)
 		}
 		if err != nil {
 			h.failed.Store(true)
 			h.onError(c, err)
 		}
+		started <- err
 	}()
 	if s, ok := h.impl.(endpoint.Starter); ok {
-		return s.OnStart(c.ctx)
+		err = s.OnStart(c.ctx)
 	}
-	return nil
+	returned = true
 }
 
 func (h *hosted) onStop(c *call) {

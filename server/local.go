@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -17,6 +18,34 @@ import (
 // Caller returns what carries messages of this Env to its own endpoint of that name. They are encoded and decoded as those
 // from afar, so that neither side sees the other's later changes, and everything that can go wrong goes wrong in the same way.
 func (s *Server) Caller(name string) endpoint.Caller { return &localCaller{s, name} }
+
+const (
+	// messageBytes is what a local message takes of its window beside what it carries.
+	messageBytes = 64
+	// maxMetadataBytes bounds the metadata of a message, or of a reply, as in a session.
+	maxMetadataBytes = 64 << 10
+)
+
+// refuseReply returns why a local reply is not delivered, or nil. A session refuses the same.
+func (s *Server) refuseReply(encoded []byte, header, trailer metadata.MD) *endpoint.Error {
+	if limit := s.config.Link.Limits.MessageBytes; uint64(len(encoded)) > limit {
+		return failure(endpoint.ReasonTooLarge, endpoint.MayHaveExecuted, "reply: %d bytes, where the receiver allows %d", len(encoded), limit)
+	}
+	size := 0
+	for _, md := range []metadata.MD{header, trailer} {
+		entries, err := wire.FromMD(md)
+		if err != nil {
+			return failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
+		}
+		for _, e := range entries {
+			size += len(e.Key) + len(e.Value)
+		}
+	}
+	if size > maxMetadataBytes {
+		return failure(endpoint.ReasonTooLarge, endpoint.MayHaveExecuted, "reply: more than 64 KiB of metadata")
+	}
+	return nil
+}
 
 type localCaller struct {
 	server *Server
@@ -73,10 +102,17 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if mdErr != nil {
 		return failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "%v", mdErr)
 	}
-	if err := h.local.take(ctx, len(payload), r.NoWait, l.server.config.QueueTimeout); err != nil {
+	size := len(payload) + messageBytes
+	for _, e := range entries {
+		size += len(e.Key) + len(e.Value)
+	}
+	if size > len(payload)+messageBytes+maxMetadataBytes {
+		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "more than 64 KiB of metadata")
+	}
+	if err := h.local.take(ctx, size, r.NoWait, l.server.config.QueueTimeout); err != nil {
 		return err
 	}
-	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a}
+	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a, size: size}
 	var deadline time.Time
 	if a != nil {
 		deadline = r.Deadline
@@ -88,7 +124,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	}
 	c.begin(wire.MD(entries), deadline)
 	if h.box.Post(c) == 0 {
-		h.local.giveBack(len(payload))
+		h.local.giveBack(size)
 		return l.server.closedMailbox(l.name)
 	}
 	return nil

@@ -100,7 +100,8 @@ func (s *Server) relay(key relayKey) (*relay, *endpoint.Error) {
 func (m *relayed) pass() {
 	s := m.relay.server
 	from := m.relay.key.from
-	from.Take(m.event.Account, m.event.Cost)
+	// After the message is passed on, or refused: the sender is held up as long as the receiver holds up the relay.
+	defer from.Take(m.event.Account, m.event.Cost)
 	to := s.config.Link.Table.Get(m.relay.key.envID)
 	if to == nil {
 		m.refuse(notHere(m.relay.key.envID))

@@ -2,12 +2,14 @@ package server
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/parley-rpc/parley/endpoint"
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
@@ -17,21 +19,19 @@ import (
 // own: its code, text and details are kept, but not what it said of that other call, which the asker would take for its
 // own.
 func handlerError(err error) *endpoint.Error {
-	var e *endpoint.Error
-	if !errors.As(err, &e) || e.Reason == endpoint.ReasonHandler {
-		e = endpoint.AsError(err)
-		if e.Code() == codes.OK {
-			return endpoint.HandlerError(status.New(codes.Unknown, "the handler returned an error whose status is OK: "+err.Error()))
-		}
-		return e
+	e := endpoint.AsError(err)
+	st := e.GRPCStatus().Proto()
+	if st.GetCode() == int32(codes.OK) {
+		return endpoint.HandlerError(status.New(codes.Unknown, "the handler returned an error whose status is OK: "+err.Error()))
 	}
-	p := &spb.Status{Code: int32(e.Code()), Message: err.Error()}
-	for _, d := range e.GRPCStatus().Proto().GetDetails() {
-		if !d.MessageIs((*parleyv1.Failure)(nil)) {
-			p.Details = append(p.Details, d)
-		}
+	var call *endpoint.Error
+	if errors.As(err, &call) {
+		st.Message = err.Error()
 	}
-	return endpoint.HandlerError(status.FromProto(p))
+	st.Details = slices.DeleteFunc(st.Details, func(d *anypb.Any) bool { return d.MessageIs((*parleyv1.Failure)(nil)) })
+	h := endpoint.HandlerError(status.FromProto(st))
+	h.Cause = e.Cause
+	return h
 }
 
 // statusOf returns e as it travels: text that is valid UTF-8, and details that can be encoded.

@@ -42,6 +42,8 @@ func Accept(stream Stream, c *Config, goes func(func())) (*Link, error) {
 		return accept(stream, c, o.frame)
 	case <-timeout.C:
 		return nil, status.Errorf(codes.DeadlineExceeded, "parley: no hello came in %s", HelloTimeout)
+	case <-c.Table.closed:
+		return nil, status.Error(codes.Unavailable, "parley: "+errTableClosed.Error())
 	case <-stream.Context().Done():
 		return nil, status.FromContextError(stream.Context().Err()).Err()
 	}
@@ -83,11 +85,12 @@ func accept(stream Stream, c *Config, frame []byte) (*Link, error) {
 		session: session.New(limits, session.LimitsFromProto(hello.GetLimits())),
 	}
 	l.prepare()
-	if !c.Table.add(l, hello.GetNew().GetToken()) {
-		return nil, sendRefusal(stream, c, &parleyv1.Refusal{
-			Reason:  parleyv1.Refusal_REASON_DENIED,
-			Message: "this Env id has a live session here, and the hello does not bring its token",
-		})
+	switch err := c.Table.add(l, hello.GetNew().GetToken()); err {
+	case nil:
+	case errTableClosed:
+		return nil, status.Error(codes.Unavailable, "parley: "+err.Error())
+	default:
+		return nil, sendRefusal(stream, c, &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_DENIED, Message: err.Error()})
 	}
 	welcome := wire.NewFrame(wire.AppendHead(nil, &wire.Head{Welcome: &parleyv1.Welcome{
 		Revision: session.HighestRevision,

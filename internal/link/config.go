@@ -6,8 +6,11 @@ import (
 	"github.com/parley-rpc/parley/internal/session"
 )
 
-// Method is the full gRPC method that carries sessions.
-const Method = "/parley.v1.Parley/Connect"
+// Service is the gRPC service that carries sessions, and Method its method.
+const (
+	Service = "parley.v1.Parley"
+	Method  = "/" + Service + "/Connect"
+)
 
 // HelloTimeout is how long a listener waits for the hello.
 const HelloTimeout = 10 * time.Second

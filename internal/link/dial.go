@@ -84,7 +84,10 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		session: session.New(c.Limits, session.LimitsFromProto(w.GetLimits())),
 	}
 	l.prepare()
-	c.Table.add(l, nil)
+	if err := c.Table.add(l, nil); err != nil {
+		cancel()
+		return nil, nil, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: err.Error(), Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
+	}
 	l.start(f.Bytes()) // a welcome may come with more
 	return l, nil, nil
 }

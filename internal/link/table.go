@@ -2,33 +2,69 @@ package link
 
 import (
 	"crypto/subtle"
+	"errors"
 	"slices"
 	"sync"
 )
+
+// mostTokens is how many tokens of sessions that are over are kept.
+const mostTokens = 1024
 
 // Table has the live links of an Env. It may be used concurrently.
 type Table struct {
 	mu    sync.Mutex
 	links []*Link
 	byEnv map[string][]*Link // the oldest first
+
+	tokens map[string][]byte // of the last dialled session with an Env that is over
+	closed chan struct{}     // closed by Close
 }
 
 // NewTable returns an empty table.
-func NewTable() *Table { return &Table{byEnv: make(map[string][]*Link)} }
+func NewTable() *Table {
+	return &Table{byEnv: make(map[string][]*Link), tokens: make(map[string][]byte), closed: make(chan struct{})}
+}
 
-// add adds l. It reports false if l claims the id of a live Env without the token of a session with it.
-func (t *Table) add(l *Link, token []byte) bool {
+// Close makes the table take no more links.
+func (t *Table) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.isClosed() {
+		close(t.closed)
+	}
+}
+
+func (t *Table) isClosed() bool {
+	select {
+	case <-t.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+var (
+	errTaken       = errors.New("this Env id has a live session here, and the hello does not bring its token")
+	errTableClosed = errors.New("this Env is shut down, or being shut down")
+)
+
+// add adds l. It fails with errTaken if l claims the id of a live Env without the token of a session with it, and with
+// errTableClosed.
+func (t *Table) add(l *Link, token []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.isClosed() {
+		return errTableClosed
+	}
 	id := l.peer.EnvID
 	if same := t.byEnv[id]; id != "" && len(same) > 0 && !l.dialled && !knowsToken(same, token) {
-		return false
+		return errTaken
 	}
 	t.links = append(t.links, l)
 	if id != "" {
 		t.byEnv[id] = append(t.byEnv[id], l)
 	}
-	return true
+	return nil
 }
 
 func knowsToken(links []*Link, token []byte) bool {
@@ -45,11 +81,26 @@ func (t *Table) Remove(l *Link) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.links = without(t.links, l)
+	if l.dialled && l.peer.EnvID != "" {
+		t.rememberLocked(l)
+	}
 	if same := without(t.byEnv[l.peer.EnvID], l); len(same) > 0 {
 		t.byEnv[l.peer.EnvID] = same
 	} else {
 		delete(t.byEnv, l.peer.EnvID)
 	}
+}
+
+// rememberLocked keeps the token of a session that is over: where only this side knows that yet, the peer wants it of the
+// next one.
+func (t *Table) rememberLocked(l *Link) {
+	if _, known := t.tokens[l.peer.EnvID]; !known && len(t.tokens) >= mostTokens {
+		for id := range t.tokens { // any one
+			delete(t.tokens, id)
+			break
+		}
+	}
+	t.tokens[l.peer.EnvID] = l.token
 }
 
 func without(links []*Link, l *Link) []*Link {
@@ -69,12 +120,14 @@ func (t *Table) Get(envID string) *Link {
 	return nil
 }
 
-// token returns the token of a session with the Env; nil if there is none.
+// token returns the token of a session with the Env, or of the last one; nil if there was none.
 func (t *Table) token(envID string) []byte {
 	if l := t.Get(envID); l != nil {
 		return l.token
 	}
-	return nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tokens[envID]
 }
 
 // All returns the live links, the oldest first.

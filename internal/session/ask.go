@@ -11,8 +11,8 @@ import (
 type Ask struct {
 	// Done is told the outcome, by the owner of the session.
 	Done endpoint.Completion
-	// Expires is when the ask ends by itself; zero if only its context ends it. It must not be before that of an ask that
-	// was posted earlier: it is for the Env's default timeout.
+	// Expires is when the ask ends by itself; zero if only its context ends it. It is for the Env's default timeout, so that
+	// asks come nearly in its order.
 	Expires time.Time
 
 	id         uint64 // 0 while it is not pending
@@ -38,13 +38,22 @@ func (l *asks) add(a *Ask) {
 		return
 	}
 	a.listed = true
-	a.prev = l.last
-	if l.last != nil {
-		l.last.next = a
+	before := l.last // most often the right place; an ask that had to wait comes late
+	for before != nil && a.Expires.Before(before.Expires) {
+		before = before.prev
+	}
+	a.prev, a.next = before, l.first
+	if before != nil {
+		a.next = before.next
+		before.next = a
 	} else {
 		l.first = a
 	}
-	l.last = a
+	if a.next != nil {
+		a.next.prev = a
+	} else {
+		l.last = a
+	}
 }
 
 // answered counts an answer.
