@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -114,7 +115,10 @@ func (m *relayed) pass() {
 		Metadata: m.event.Metadata,
 	}
 	ctx := s.life
+	// A send was accepted, so it waits for room as long as both sessions live; its sender waits behind it.
+	patience := time.Duration(math.MaxInt64)
 	if m.event.Kind == wire.KindAsk {
+		patience = s.config.QueueTimeout
 		m.ask.Done = m
 		p.Ask = &m.ask
 	}
@@ -130,7 +134,7 @@ func (m *relayed) pass() {
 		defer cancel()
 	}
 	m.to.Store(to)
-	if err := to.Post(ctx, p, link.PostOptions{QueueTimeout: s.config.QueueTimeout}); err != nil {
+	if err := to.Post(ctx, p, link.PostOptions{QueueTimeout: patience}); err != nil {
 		m.refuse(err)
 	} else if m.cancelled.Load() {
 		m.CancelCall(nil) // the first one may have come too early
