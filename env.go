@@ -199,13 +199,13 @@ func (e *Env) ref(name string) (endpoint.Ref, error) {
 // UseConn makes the Env reach address by a connection that the program has made, and keeps. Closing it is the program's
 // task, after Shutdown.
 //
-// Errors: endpoint.ErrInvalid; ErrDuplicate if the address has a session already.
+// Errors: endpoint.ErrInvalid, also for a nil cc; ErrDuplicate if the address has a session already.
 func (e *Env) UseConn(address string, cc grpc.ClientConnInterface) error {
 	a, err := endpoint.ParseAddress(address)
 	if err != nil {
 		return err
 	}
-	if cc == nil {
+	if made, ok := cc.(*grpc.ClientConn); cc == nil || ok && made == nil {
 		return &endpoint.Error{Reason: endpoint.ReasonInvalid, Verb: "use", Text: "the connection is nil", Peer: a.String()}
 	}
 	return e.client.Use(a.String(), cc)
@@ -215,7 +215,7 @@ func (e *Env) UseConn(address string, cc grpc.ClientConnInterface) error {
 // server: HOST:PORT. Program order at the end: Shutdown of the Env first, then of the server, which would wait for the
 // Env's streams.
 //
-// Errors: endpoint.ErrInvalid; ErrDuplicate if the Env has an address already.
+// Errors: endpoint.ErrInvalid; ErrDuplicate if the Env has an address already, or the server an Env.
 func (e *Env) Mount(r grpc.ServiceRegistrar, address string) error {
 	a, err := endpoint.ParseAddress(address)
 	if err != nil {

@@ -37,6 +37,9 @@ const windowBytes = 8 << 20
 // ones are tried (WithPortRetries), and a line is logged for each. The gRPC server behind it is the Env's own: with recovery
 // and logging by go-grpc-middleware, health, and server reflection.
 //
+// A peer from which nothing has come for 20 s is pinged, and its connection is cut if nothing comes for 10 s more, so that sessions end
+// whose peers are gone without a word. Peers may ping every 5 s. WithServerOptions overrides both.
+//
 // Errors: endpoint.ErrInvalid for an address that is malformed or a port below 1,024; what net.Listen returns, with the setting to
 // raise if all ports were taken.
 func Listen(address string, opts ...Option) (*Env, error) {

@@ -52,7 +52,7 @@ func WithName(name string) Option { return func(s *settings) { s.name = name } }
 
 // WithAdvertise sets the host that the Env's Refs and hello name, where it is not the one that it is bound to: a DNS name, or the address
 // outside of a NAT. The port is the one that was bound, unless address has one of its own: "HOST" or "HOST:PORT". It is not resolved.
-// The default is the host that was given to Listen.
+// The default is the host that was given to Listen. With New, where nothing is bound, it must be "HOST:PORT".
 func WithAdvertise(address string) Option { return func(s *settings) { s.advertise = address } }
 
 // WithPortRetries sets how many further ports Listen tries, one after the other, when one is taken. 0 means none. The default is 16.
@@ -61,7 +61,8 @@ func WithPortRetries(n int) Option { return func(s *settings) { s.portRetries = 
 // WithLogger sets where the Env logs. The default is slog.Default().
 func WithLogger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
 
-// WithAskTimeout sets when an ask ends whose context has no deadline, and a lookup. The default is 120 s.
+// WithAskTimeout sets when an ask or a lookup ends whose context has no deadline, the wait for a session and for room
+// included. The default is 120 s.
 func WithAskTimeout(d time.Duration) Option { return func(s *settings) { s.askTimeout = d } }
 
 // WithQueueTimeout sets how long a message may wait for room in the window of its endpoint, if its context does not end first. The default is

@@ -82,7 +82,7 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 		c.mu.Lock()
 		if c.closed {
 			c.mu.Unlock()
-			return nil, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: "this Env is shut down, or being shut down", Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
+			return nil, envStopped()
 		}
 		p := c.peers[address]
 		if p == nil {
@@ -113,7 +113,7 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 			e := *a.err // shared by all who waited
 			return nil, connecting(&e, started)
 		}
-		if err := backoff.sleep(ctx); err != nil {
+		if err := backoff.sleep(ctx, c.life); err != nil {
 			e := connecting(endpoint.ContextError(ctx), started)
 			e.Text = "the last attempt: " + a.err.Text
 			return nil, e
@@ -125,4 +125,9 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 func connecting(e *endpoint.Error, started time.Time) *endpoint.Error {
 	e.Phase, e.Execution, e.Elapsed = endpoint.PhaseConnecting, endpoint.NotExecuted, time.Since(started)
 	return e
+}
+
+// envStopped returns the error of who wants a session after Close.
+func envStopped() *endpoint.Error {
+	return &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: "this Env is shut down, or being shut down", Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
 }

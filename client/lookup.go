@@ -8,17 +8,21 @@ import (
 )
 
 // Lookup asks the Env of ref whether the endpoint exists and implements service; an empty service is any. It connects if
-// there is no session.
+// there is no session. The ask timeout bounds all of it, unless ctx has a deadline.
 func (c *Client) Lookup(ctx context.Context, ref endpoint.Ref, service string) *endpoint.Error {
+	var expires time.Time
+	if _, ok := ctx.Deadline(); !ok {
+		expires = time.Now().Add(c.config.AskTimeout)
+	}
 	r := c.Caller(ref).(*remote)
-	l, envID, err := r.session(ctx, false, false)
+	l, envID, _, err := r.session(ctx, false, false, expires)
 	if err != nil {
 		return err
 	}
 	done := make(lookup, 1)
 	a := &remoteAsk{link: l}
 	a.ask.Done = done
-	a.ask.Expires = time.Now().Add(c.config.AskTimeout)
+	a.ask.Expires = expires
 	if err := l.Lookup(&a.ask, envID, ref.Name(), service); err != nil {
 		return err
 	}

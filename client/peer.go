@@ -94,7 +94,11 @@ func (p *peer) dial(ctx context.Context) (*link.Link, func(), *endpoint.Error) {
 		closeConn = func() { _ = conn.Close() } // its only error is that it is closed already
 	}
 	l, err := link.Dial(ctx, cc, p.client.config.Link)
-	if err != nil && context.Cause(ctx) == errConnectTimeout {
+	switch {
+	case err == nil:
+	case p.client.life.Err() != nil:
+		err = envStopped()
+	case context.Cause(ctx) == errConnectTimeout:
 		err = &endpoint.Error{
 			Reason: endpoint.ReasonUnreachable, Setting: "parley.WithConnectTimeout",
 			Text: fmt.Sprintf("no answer in %s", p.client.config.ConnectTimeout), Cause: errConnectTimeout,

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -40,26 +41,43 @@ func (r *remote) Go(f func()) { r.client.config.Go(f) }
 func (r *remote) WaitsForItself(context.Context) bool { return false }
 
 // session returns the session that messages take, and the Env id that they are addressed to: it follows from the Ref alone.
-func (r *remote) session(ctx context.Context, wait, noWait bool) (*link.Link, string, *endpoint.Error) {
-	if r.envID == "" {
-		if r.ready() {
-			return r.last.Load(), "", nil
+// The ask timeout ends the wait for one at until, unless that is zero; waited says that there may have been such a wait.
+func (r *remote) session(ctx context.Context, wait, noWait bool, until time.Time) (l *link.Link, envID string, waited bool, err *endpoint.Error) {
+	if r.envID != "" {
+		if l := r.client.config.Link.Table.Get(r.envID); l != nil {
+			return l, "", false, nil
 		}
-		l, err := r.client.link(ctx, r.address, wait, noWait)
-		if err == nil {
-			r.last.Store(l)
+		if r.address == "" {
+			return nil, "", false, connecting(&endpoint.Error{Reason: endpoint.ReasonNotHere, Text: "Env " + r.envID + " has no listener and no session with this Env, and its Ref names nobody who relays"}, time.Now())
 		}
-		return l, "", err
 	}
-	if l := r.client.config.Link.Table.Get(r.envID); l != nil {
-		return l, "", nil
+	if l := r.last.Load(); l != nil && l.Live() {
+		return l, r.envID, false, nil
 	}
-	if r.address == "" {
-		return nil, "", connecting(&endpoint.Error{Reason: endpoint.ReasonNotHere, Text: "Env " + r.envID + " has no listener and no session with this Env, and its Ref names nobody who relays"}, time.Now())
+	if !until.IsZero() {
+		bounded, cancel := context.WithDeadlineCause(ctx, until, errAskTimeout)
+		defer cancel()
+		ctx = bounded
 	}
-	l, err := r.client.link(ctx, r.address, wait, noWait)
-	return l, r.envID, err
+	l, err = r.client.link(ctx, r.address, wait, noWait)
+	if err != nil {
+		if err.Cause == errAskTimeout {
+			err.Setting = askTimeout
+		}
+		return nil, "", true, err
+	}
+	r.last.Store(l)
+	return l, r.envID, true, nil
 }
+
+// What errors name that the Env's timeouts make.
+const (
+	askTimeout   = "parley.WithAskTimeout"
+	queueTimeout = "parley.WithQueueTimeout"
+)
+
+// errAskTimeout is the cause of contexts that the Env's ask timeout ends.
+var errAskTimeout = errors.New("the ask timeout is over")
 
 // Send implements endpoint.Caller.
 func (r *remote) Send(ctx context.Context, q endpoint.Request) error {
@@ -97,27 +115,11 @@ func (a *remoteAsk) Abandon(e *endpoint.Error) {
 
 // post hands a message to its session; a is nil for a send.
 func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *endpoint.Error {
-	if a != nil && q.Deadline.IsZero() && !r.ready() { // the default timeout covers the wait for a session
-		bounded, cancel := context.WithDeadline(ctx, q.Started.Add(r.client.config.AskTimeout))
-		defer cancel()
-		err := r.postWithin(bounded, q, a)
-		if err != nil && err.Reason == endpoint.ReasonTimeout && ctx.Err() == nil {
-			err.Setting = "parley.WithAskTimeout"
-		}
-		return err
+	var expires time.Time // by the ask timeout; zero if that does not apply
+	if a != nil && q.Deadline.IsZero() {
+		expires = q.Started.Add(r.client.config.AskTimeout)
 	}
-	return r.postWithin(ctx, q, a)
-}
-
-// ready reports whether the session that the last message took lives.
-func (r *remote) ready() bool {
-	l := r.last.Load()
-	return l != nil && l.Live()
-}
-
-// postWithin is post, bounded by ctx.
-func (r *remote) postWithin(ctx context.Context, q *endpoint.Request, a *remoteAsk) *endpoint.Error {
-	l, envID, err := r.session(ctx, q.WaitForReady, q.NoWait)
+	l, envID, waited, err := r.session(ctx, q.WaitForReady, q.NoWait, expires)
 	if err != nil {
 		return err
 	}
@@ -136,20 +138,37 @@ func (r *remote) postWithin(ctx context.Context, q *endpoint.Request, a *remoteA
 		return &endpoint.Error{Reason: endpoint.ReasonUnencodable, Text: "request: " + encodeErr.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: encodeErr}
 	}
 	p.Payload = encoded
-	if a != nil {
-		a.link = l
-		p.Ask = &a.ask
-		remaining := r.client.config.AskTimeout
-		if q.Deadline.IsZero() {
-			a.ask.Expires = q.Started.Add(remaining)
-		} else if remaining = q.Deadline.Sub(q.Started); remaining <= 0 {
-			return expired()
-		}
-		p.RemainingMicros = uint64(remaining/time.Microsecond) + 1
+	o := link.PostOptions{NoWait: q.NoWait, QueueTimeout: r.client.config.QueueTimeout}
+	if a == nil {
+		return l.Post(ctx, &p, o)
 	}
-	return l.Post(ctx, &p, link.PostOptions{NoWait: q.NoWait, QueueTimeout: r.client.config.QueueTimeout})
+	end, setting := q.Deadline, "the deadline of the context"
+	if !expires.IsZero() {
+		end, setting = expires, askTimeout
+	}
+	now := q.Started
+	if waited {
+		now = time.Now()
+	}
+	remaining := end.Sub(now)
+	if remaining <= 0 {
+		return expired(setting)
+	}
+	a.link, a.ask.Expires = l, expires
+	p.Ask = &a.ask
+	p.RemainingMicros = uint64(remaining/time.Microsecond) + 1
+	if expires.IsZero() || remaining >= o.QueueTimeout {
+		return l.Post(ctx, &p, o)
+	}
+	o.QueueTimeout = remaining
+	err = l.Post(ctx, &p, o)
+	if err != nil && err.Setting == queueTimeout { // which the ask timeout has shortened
+		return expired(setting)
+	}
+	return err
 }
 
-func expired() *endpoint.Error {
-	return &endpoint.Error{Reason: endpoint.ReasonTimeout, Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Setting: "the deadline of the context"}
+// expired returns the error of an ask whose time was over before it had a place; setting says what controls that.
+func expired(setting string) *endpoint.Error {
+	return &endpoint.Error{Reason: endpoint.ReasonTimeout, Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Setting: setting}
 }

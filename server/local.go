@@ -19,6 +19,12 @@ import (
 // from afar, so that neither side sees the other's later changes, and everything that can go wrong goes wrong in the same way.
 func (s *Server) Caller(name string) endpoint.Caller { return &localCaller{s, name} }
 
+// The settings that errors name.
+const (
+	askTimeout   = "parley.WithAskTimeout"
+	queueTimeout = "parley.WithQueueTimeout"
+)
+
 const (
 	// messageBytes is what a local message takes of its window beside what it carries.
 	messageBytes = 64
@@ -109,17 +115,26 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if size > len(payload)+messageBytes+maxMetadataBytes {
 		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "more than 64 KiB of metadata")
 	}
-	if err := h.local.take(ctx, size, r.NoWait, l.server.config.QueueTimeout); err != nil {
+	var deadline time.Time // of an ask
+	timeout := l.server.config.QueueTimeout
+	byDefault := a != nil && r.Deadline.IsZero() // the ask timeout ends it, also while it waits for room
+	if byDefault {
+		deadline = r.Started.Add(l.server.config.AskTimeout)
+		timeout = min(timeout, l.server.config.AskTimeout)
+	} else if a != nil {
+		deadline = r.Deadline
+	}
+	if err := h.local.take(ctx, size, r.NoWait, timeout); err != nil {
+		if err.Setting == queueTimeout && timeout < l.server.config.QueueTimeout {
+			return &endpoint.Error{Reason: endpoint.ReasonTimeout, Phase: err.Phase, Execution: err.Execution, Setting: askTimeout}
+		}
 		return err
 	}
 	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a, size: size}
-	var deadline time.Time
+	if byDefault {
+		a.timer.Store(time.AfterFunc(time.Until(deadline), a.timeOut))
+	}
 	if a != nil {
-		deadline = r.Deadline
-		if deadline.IsZero() {
-			deadline = time.Now().Add(l.server.config.AskTimeout)
-			a.timer.Store(time.AfterFunc(l.server.config.AskTimeout, a.timeOut))
-		}
 		a.call.Store(c.ctx)
 	}
 	c.begin(wire.MD(entries), deadline)
@@ -156,7 +171,7 @@ func (a *localAsk) stopTimer() {
 }
 
 func (a *localAsk) timeOut() {
-	a.Abandon(&endpoint.Error{Reason: endpoint.ReasonTimeout, Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted, Setting: "parley.WithAskTimeout"})
+	a.Abandon(&endpoint.Error{Reason: endpoint.ReasonTimeout, Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted, Setting: askTimeout})
 }
 
 // Abandon implements endpoint.Pending.
@@ -203,7 +218,7 @@ func (w *localWindow) take(ctx context.Context, size int, noWait bool, timeout t
 		case <-ctx.Done():
 			return queued(endpoint.ContextError(ctx), started)
 		case <-timer.C:
-			return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room came free", Setting: "parley.WithQueueTimeout"}, started)
+			return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room came free", Setting: queueTimeout}, started)
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
@@ -14,16 +16,47 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
+// deniedRetries is how often Dial tries again, after deniedPause to twice that, where the peer has a session with this Env whose
+// token is not known here: that of another attempt, whose welcome is on its way, or one that is about to end.
+const (
+	deniedRetries = 5
+	deniedPause   = 20 * time.Millisecond
+)
+
 // Dial opens a stream on cc and a session on it. ctx bounds the opening only. Every error means that nothing was executed.
 func Dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config) (*Link, *endpoint.Error) {
-	l, refusal, err := dial(ctx, cc, c, nil)
-	if refusal.GetReason() == parleyv1.Refusal_REASON_DENIED {
-		// The peer may be one that this Env has a session with, under another address.
-		if token := c.Table.token(refusal.GetEnvId()); token != nil {
-			l, _, err = dial(ctx, cc, c, token)
+	var token []byte
+	for retries := 0; ; {
+		l, refusal, err := dial(ctx, cc, c, token)
+		if refusal.GetReason() != parleyv1.Refusal_REASON_DENIED {
+			return l, err
 		}
+		if refusal.GetEnvId() == c.EnvID {
+			return nil, unreachable(ctx, fmt.Errorf("this address is this very Env; use %s", c.address()))
+		}
+		// The peer may be one that this Env has a session with, under another address, or has had.
+		if known := c.Table.token(refusal.GetEnvId()); known != nil && token == nil {
+			token = known
+			continue
+		}
+		if retries == deniedRetries || !pause(ctx, deniedPause+rand.N(deniedPause)) {
+			return nil, err
+		}
+		retries++
+		token = c.Table.token(refusal.GetEnvId())
 	}
-	return l, err
+}
+
+// pause waits for d, and reports false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []byte) (*Link, *parleyv1.Refusal, *endpoint.Error) {

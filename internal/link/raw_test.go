@@ -18,6 +18,7 @@ type raw struct {
 	*testing.T
 	stream *clientStream
 	at     *recorder
+	config *Config
 	link   *Link // set by hello
 	conn   *conn
 	opened chan *Link
@@ -26,9 +27,9 @@ type raw struct {
 
 func newRaw(t *testing.T, change ...func(*session.Limits)) *raw {
 	r := &raw{T: t, at: &recorder{}, conn: &conn{room: 100}, opened: make(chan *Link, 1)}
-	config := newConfig(r.at, change...)
+	r.config = newConfig(r.at, change...)
 	r.conn.serve = func(s Stream) error {
-		l, err := Accept(s, config, r.conn.wg.Go)
+		l, err := Accept(s, r.config, r.conn.wg.Go)
 		if err != nil {
 			return err
 		}

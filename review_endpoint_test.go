@@ -1,0 +1,256 @@
+package parley_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/parley-rpc/parley"
+	"github.com/parley-rpc/parley/endpoint"
+	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
+	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
+	"github.com/parley-rpc/parley/internal/leaktest"
+)
+
+// wantAskTimeout checks that err is the end of an ask by the Env's ask timeout, before it was handed over.
+func wantAskTimeout(t *testing.T, what string, err error, phase endpoint.Phase) {
+	t.Helper()
+	var e *endpoint.Error
+	if !errors.Is(err, endpoint.ErrTimeout) || !errors.As(err, &e) {
+		t.Errorf("%s: %v, want ErrTimeout", what, err)
+		return
+	}
+	if e.Setting != "parley.WithAskTimeout" || e.Phase != phase || e.Execution != endpoint.NotExecuted {
+		t.Errorf("%s: %v, want phase %s, not executed, by parley.WithAskTimeout", what, err, phase)
+	}
+}
+
+// TestAskTimeoutConnecting: without a deadline, the ask timeout covers the wait for a session, of asks and of lookups.
+func TestAskTimeoutConnecting(t *testing.T) {
+	leaktest.Check(t)
+	silent, err := net.Listen("tcp", "localhost:0") // accepts, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := gone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	env, err := parley.New(parley.WithAskTimeout(50 * time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := &sayhiv1.HiRequest{}
+	for name, l := range map[string]net.Listener{"silent": silent, "gone": gone} {
+		ref, err := endpoint.NewRef("hi", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := env.Bind(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		method := sayhiv1parley.NewSayHi(b).Hi
+		_, err = method.AskSync(context.Background(), req, grpc.WaitForReady(true))
+		wantAskTimeout(t, name+", AskSync", err, endpoint.PhaseConnecting)
+		_, err = method.Ask(context.Background(), req, grpc.WaitForReady(true)).Wait(soon(t))
+		wantAskTimeout(t, name+", Ask", err, endpoint.PhaseConnecting)
+		if name == "silent" { // a lookup does not wait for one that is gone
+			_, err = env.LookupRef(context.Background(), ref, "")
+			wantAskTimeout(t, name+", Lookup", err, endpoint.PhaseConnecting)
+		}
+	}
+	if err := errors.Join(env.Shutdown(soon(t)), silent.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAskTimeoutFullWindow: without a deadline, the ask timeout covers the wait for room.
+func TestAskTimeoutFullWindow(t *testing.T) {
+	leaktest.Check(t)
+	opts := []parley.Option{parley.WithWindow(1, 1<<20), parley.WithAskTimeout(50 * time.Millisecond)}
+	host, err := parley.Listen("localhost:0", opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, err := parley.New(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"local", "remote"} {
+		entered, goOn := make(chan struct{}, 2), make(chan struct{})
+		local, err := sayhiv1parley.RegisterSayHi(soon(t), host, name, hiFunc(func(context.Context, *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+			entered <- struct{}{}
+			<-goOn
+			return &sayhiv1.HiReply{}, nil
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref := local
+		if name == "remote" {
+			if ref, err = sayhiv1parley.LookupSayHi(soon(t), caller, local.Ref().String()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		req := &sayhiv1.HiRequest{}
+		err = ref.Hi.Send(soon(t), req)
+		<-entered
+		// The second has the room that the first gives back, and stays in the mailbox.
+		if err := errors.Join(err, ref.Hi.Send(soon(t), req)); err != nil {
+			t.Fatal(err)
+		}
+		_, err = ref.Hi.AskSync(context.Background(), req)
+		wantAskTimeout(t, name, err, endpoint.PhaseQueued)
+		close(goOn)
+	}
+	if err := errors.Join(caller.Shutdown(soon(t)), host.Shutdown(soon(t))); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRemaining: the time that connecting takes is not given to the handler once more.
+func TestRemaining(t *testing.T) {
+	leaktest.Check(t)
+	const slow, tolerance = time.Second, time.Second / 2
+	host, err := parley.Listen("localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadlines := make(chan time.Time, 1)
+	local, err := sayhiv1parley.RegisterSayHi(soon(t), host, "hi", hiFunc(func(ctx context.Context, _ *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		d, _ := ctx.Deadline()
+		deadlines <- d
+		return &sayhiv1.HiReply{}, nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, err := parley.New(parley.WithDialOptions(grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+		select {
+		case <-time.After(slow):
+			return new(net.Dialer).DialContext(ctx, "tcp", address)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := caller.Bind(local.Ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := soon(t)
+	if _, err := sayhiv1parley.NewSayHi(b).Hi.AskSync(ctx, &sayhiv1.HiRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := ctx.Deadline()
+	if late := (<-deadlines).Sub(want); late > tolerance {
+		t.Errorf("the handler's deadline is %s after the asker's", late)
+	}
+	if err := errors.Join(caller.Shutdown(soon(t)), host.Shutdown(soon(t))); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSelfFuture: an endpoint that waits for its own future is told that the ask, which is in its mailbox, may run.
+func TestSelfFuture(t *testing.T) {
+	leaktest.Check(t)
+	env, err := parley.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited, ran := make(chan error, 1), make(chan struct{})
+	var self sayhiv1parley.SayHiRef
+	self, err = sayhiv1parley.RegisterSayHi(soon(t), env, "hi", hiFunc(func(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		if r.GetMsg() == "inner" {
+			close(ran)
+			return &sayhiv1.HiReply{}, nil
+		}
+		_, err := self.Hi.Ask(context.WithoutCancel(ctx), &sayhiv1.HiRequest{Msg: "inner"}).Wait(ctx)
+		waited <- err
+		return &sayhiv1.HiReply{}, nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := self.Hi.AskSync(soon(t), &sayhiv1.HiRequest{Msg: "outer"}); err != nil {
+		t.Fatal(err)
+	}
+	var e *endpoint.Error
+	if err := <-waited; !errors.Is(err, endpoint.ErrSelfAsk) || !errors.As(err, &e) || e.Execution != endpoint.MayHaveExecuted || e.Phase != endpoint.PhaseSent {
+		t.Errorf("Wait: %v, want ErrSelfAsk, phase sent, may have executed", err)
+	}
+	select {
+	case <-ran:
+	case <-soon(t).Done():
+		t.Error("the inner ask did not run")
+	}
+	if err := env.Shutdown(soon(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOnCompletePanic: a panic of a function of OnComplete is logged, and the program goes on.
+func TestOnCompletePanic(t *testing.T) {
+	leaktest.Check(t)
+	var log strings.Builder // read after Shutdown, which waits for the function
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(before)
+	env, err := parley.New(parley.WithLogger(before))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := sayhiv1parley.RegisterSayHi(soon(t), env, "hi", hi{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{}).OnComplete(func(*sayhiv1.HiReply, error) { panic("in the callback") })
+	if err := env.Shutdown(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "in the callback") || !strings.Contains(log.String(), "OnComplete") {
+		t.Errorf("the log is %q, want the panic", log.String())
+	}
+}
+
+// releases is an endpoint that calls Release where it cannot.
+type releases struct {
+	hi
+	got chan error
+}
+
+func (r releases) OnStart(ctx context.Context) error {
+	r.got <- endpoint.Release(ctx)
+	return nil
+}
+
+// TestReleaseAlone: OnStart runs alone, so it cannot be released.
+func TestReleaseAlone(t *testing.T) {
+	leaktest.Check(t)
+	env, err := parley.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), env, "hi", releases{got: got}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; !errors.Is(err, endpoint.ErrInvalid) || !strings.Contains(err.Error(), "run alone") {
+		t.Errorf("Release in OnStart: %v, want ErrInvalid", err)
+	}
+	if err := env.Shutdown(soon(t)); err != nil {
+		t.Error(err)
+	}
+}
