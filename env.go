@@ -112,7 +112,7 @@ func (e *Env) Stop(ctx context.Context, ref endpoint.Ref) error {
 	if !e.isLocal(ref) {
 		return &endpoint.Error{Reason: endpoint.ReasonInvalid, Verb: "stop", Endpoint: ref.Name(), Text: ref.String() + " is not an endpoint of this Env"}
 	}
-	done, ok := e.server.Stop(ref.Name())
+	done, ok := e.server.Stop(ctx, ref.Name())
 	if self, inside := endpoint.Self(ctx); !ok || inside && self == ref {
 		return nil
 	}

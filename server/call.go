@@ -90,9 +90,14 @@ func (h *hosted) handle(t mailbox.Turn, c *call) {
 // run handles a message.
 func (c *call) run() {
 	c.take()
-	if c.hosted.failed.Load() {
-		c.refuseTaken(failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "OnStart of %s has failed", c.hosted.name))
+	if e := c.hosted.notStarted(); e != nil {
+		c.refuseTaken(e)
 		return
+	}
+	if c.local != nil {
+		// Before the context is looked at: an ask that an abort does not find here finds its context ended.
+		c.hosted.asks.add(c.local)
+		defer c.hosted.asks.remove(c.local)
 	}
 	if c.isAsk() {
 		if err := c.ctx.Err(); err != nil {
@@ -180,11 +185,7 @@ func (c *call) answer(res proto.Message) {
 	}
 	header, trailer := c.ctx.Metadata()
 	if c.local != nil {
-		if e := c.hosted.server.refuseReply(encoded, header, trailer); e != nil {
-			c.local.complete(endpoint.Response{Err: e})
-			return
-		}
-		c.local.complete(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
+		c.answerLocally(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
 		return
 	}
 	c.reply(&session.Reply{ID: c.id, Payload: encoded, Encoding: encoding}, header, trailer)
@@ -198,10 +199,18 @@ func (c *call) answerError(e *endpoint.Error) {
 			e = endpoint.ErrorFromStatus(statusOf(e)) // no more than a peer would get
 			e.Remote = false
 		}
-		c.local.complete(endpoint.Response{Err: e, Header: header, Trailer: trailer})
+		c.answerLocally(endpoint.Response{Err: e, Header: header, Trailer: trailer})
 		return
 	}
 	c.reply(&session.Reply{ID: c.id, Status: statusOf(e)}, header, trailer)
+}
+
+// answerLocally answers a local ask, with an error in place of an answer that a session would not carry.
+func (c *call) answerLocally(r endpoint.Response) {
+	if e := c.hosted.server.refuseReply(&r); e != nil {
+		r = endpoint.Response{Err: e}
+	}
+	c.local.complete(r)
 }
 
 func (c *call) reply(r *session.Reply, header, trailer metadata.MD) {

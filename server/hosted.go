@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/mailbox"
 )
 
@@ -27,7 +28,9 @@ type hosted struct {
 	methods  map[string]*endpoint.ServiceMethod
 	box      *mailbox.Box[*call]
 	local    localWindow
+	asks     localAsks   // whose handlers run
 	failed   atomic.Bool // OnStart has failed: nothing is handled
+	givenUp  atomic.Bool // the registration ended before OnStart: no message is handled
 	ending   atomic.Bool // OnStop has begun: there is no Self any more
 }
 
@@ -57,6 +60,7 @@ func (s *Server) Register(ctx context.Context, name string, impl any, services [
 	case err = <-started:
 	case <-ctx.Done():
 		err = endpoint.ContextError(ctx)
+		h.givenUp.Store(true)
 	}
 	if err != nil {
 		s.stop(h)
@@ -101,17 +105,40 @@ func (s *Server) newHosted(name string, impl any, services []endpoint.Service, o
 	return h, nil
 }
 
+// notStarted returns why no message is handled, or nil.
+func (h *hosted) notStarted() *endpoint.Error {
+	switch {
+	case h.failed.Load():
+		return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "OnStart of %s has failed", h.name)
+	case h.givenUp.Load():
+		return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "the registration of %s ended before its OnStart", h.name)
+	default:
+		return nil
+	}
+}
+
 // Stop stops the endpoint of that name: the name is free at once, what is queued is still handled, then OnStop is called. The channel is
-// closed after that. It reports false if there is no such endpoint.
-func (s *Server) Stop(name string) (<-chan struct{}, bool) {
+// closed after that. It reports false if there is no such endpoint, or if ctx is that of a handler of an earlier one of that
+// name, which means itself.
+func (s *Server) Stop(ctx context.Context, name string) (<-chan struct{}, bool) {
 	s.mu.Lock()
 	h := s.hosted[name]
 	s.mu.Unlock()
-	if h == nil {
+	if h == nil || h.succeeds(ctx) {
 		return nil, false
 	}
 	s.stop(h)
 	return h.box.Done(), true
+}
+
+// succeeds reports whether ctx is that of a handler of an earlier endpoint with the name of h.
+func (h *hosted) succeeds(ctx context.Context) bool {
+	var succeeds bool
+	callctx.Use(ctx, func(of any) {
+		c := of.(*call)
+		succeeds = c.hosted != h && c.hosted.server == h.server && c.hosted.name == h.name
+	})
+	return succeeds
 }
 
 func (s *Server) stop(h *hosted) {
@@ -190,6 +217,7 @@ func (s *Server) Broadcast(event func(ctx context.Context, impl any), during str
 // onStart runs OnStart, and tells the registration how it went: also if it panics, or ends its goroutine.
 func (h *hosted) onStart(c *call, started chan<- error) {
 	var err error
+	defer func() { started <- err }() // whatever OnError does
 	returned := false
 	defer func() {
 		v := recover()
@@ -203,7 +231,6 @@ func (h *hosted) onStart(c *call, started chan<- error) {
 			h.failed.Store(true)
 			h.onError(c, err)
 		}
-		started <- err
 	}()
 	if s, ok := h.impl.(endpoint.Starter); ok {
 		err = s.OnStart(c.ctx)

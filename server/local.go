@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,24 +35,37 @@ const (
 )
 
 // refuseReply returns why a local reply is not delivered, or nil. A session refuses the same.
-func (s *Server) refuseReply(encoded []byte, header, trailer metadata.MD) *endpoint.Error {
-	if limit := s.config.Link.Limits.MessageBytes; uint64(len(encoded)) > limit {
-		return failure(endpoint.ReasonTooLarge, endpoint.MayHaveExecuted, "reply: %d bytes, where the receiver allows %d", len(encoded), limit)
-	}
+func (s *Server) refuseReply(r *endpoint.Response) *endpoint.Error {
 	size := 0
-	for _, md := range []metadata.MD{header, trailer} {
+	for _, md := range []metadata.MD{r.Header, r.Trailer} {
 		entries, err := wire.FromMD(md)
 		if err != nil {
 			return failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
 		}
-		for _, e := range entries {
-			size += len(e.Key) + len(e.Value)
-		}
+		size += metadataBytes(entries)
 	}
-	if size > maxMetadataBytes {
+	limits := s.config.Link.Limits
+	switch {
+	case uint64(len(r.Payload)) > limits.MessageBytes:
+		return failure(endpoint.ReasonTooLarge, endpoint.MayHaveExecuted, "reply: %d bytes, where the receiver allows %d", len(r.Payload), limits.MessageBytes)
+	case size > maxMetadataBytes:
 		return failure(endpoint.ReasonTooLarge, endpoint.MayHaveExecuted, "reply: more than 64 KiB of metadata")
+	case r.Err == nil:
+		return nil
+	}
+	if size, limit := proto.Size(statusOf(r.Err)), limits.FrameBytes/2; uint64(size) > limit {
+		return failure(endpoint.ReasonTooLarge, endpoint.MayHaveExecuted, "reply: a status of %d bytes, where %d fit", size, limit)
 	}
 	return nil
+}
+
+// metadataBytes returns what entries take of the limit on metadata, as in a session.
+func metadataBytes(entries []wire.Metadata) int {
+	n := 0
+	for i := range entries {
+		n += len(entries[i].Key) + len(entries[i].Value) + 8
+	}
+	return n
 }
 
 type localCaller struct {
@@ -108,13 +123,11 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if mdErr != nil {
 		return failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "%v", mdErr)
 	}
-	size := len(payload) + messageBytes
-	for _, e := range entries {
-		size += len(e.Key) + len(e.Value)
-	}
-	if size > len(payload)+messageBytes+maxMetadataBytes {
+	extra := metadataBytes(entries)
+	if extra > maxMetadataBytes {
 		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "more than 64 KiB of metadata")
 	}
+	size := len(payload) + extra + messageBytes
 	var deadline time.Time // of an ask
 	timeout := l.server.config.QueueTimeout
 	byDefault := a != nil && r.Deadline.IsZero() // the ask timeout ends it, also while it waits for room
@@ -188,6 +201,38 @@ func (a *localAsk) Abandon(e *endpoint.Error) {
 		c.Cancel(err, nil)
 	}
 	a.done.Complete(endpoint.Response{Err: e})
+}
+
+// localAsks are the local asks that handlers of one endpoint are running.
+type localAsks struct {
+	mu      sync.Mutex
+	running map[*localAsk]struct{}
+}
+
+func (l *localAsks) add(a *localAsk) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running == nil {
+		l.running = make(map[*localAsk]struct{})
+	}
+	l.running[a] = struct{}{}
+}
+
+func (l *localAsks) remove(a *localAsk) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.running, a)
+}
+
+// fail ends all of them with e. Their handlers may go on; what they answer is late.
+func (l *localAsks) fail(e *endpoint.Error) {
+	l.mu.Lock()
+	running := slices.Collect(maps.Keys(l.running))
+	l.mu.Unlock()
+	for _, a := range running {
+		own := *e
+		a.Abandon(&own)
+	}
 }
 
 // localWindow is the window of this Env's own senders into one mailbox.

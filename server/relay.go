@@ -29,6 +29,8 @@ type relay struct {
 	server *Server
 	key    relayKey
 	box    *mailbox.Box[*relayed]
+	life   context.Context // ends some time after the sender's session
+	end    context.CancelFunc
 }
 
 // relayed is a message that is passed on.
@@ -58,7 +60,7 @@ func (d *delivery) relay(ev *session.Event) {
 		d.link.Begin(1, func(int) (uint64, link.Running) { return ev.ID, m })
 	}
 	if r.box.Post(m) == 0 {
-		m.refuse(errEnvStopped())
+		d.refuse(ev, errEnvStopped())
 	}
 }
 
@@ -88,6 +90,7 @@ func (s *Server) relay(key relayKey) (*relay, *endpoint.Error) {
 		return nil, failure(endpoint.ReasonOverloaded, endpoint.NotExecuted, "this Env relays to %d endpoints, and to no more", mostRelays)
 	}
 	r := &relay{server: s, key: key}
+	r.life, r.end = context.WithCancel(s.life)
 	r.box = mailbox.New(mailbox.Config{}, func(_ mailbox.Turn, m *relayed) {
 		if m != nil {
 			m.pass()
@@ -114,7 +117,7 @@ func (m *relayed) pass() {
 		Encoding: m.event.Encoding,
 		Metadata: m.event.Metadata,
 	}
-	ctx := s.life
+	ctx := m.relay.life
 	// A send was accepted, so it waits for room as long as both sessions live; its sender waits behind it.
 	patience := time.Duration(math.MaxInt64)
 	if m.event.Kind == wire.KindAsk {
@@ -191,13 +194,14 @@ func (d *delivery) relayLookup(ev *session.Event) {
 	}
 }
 
-// Forget ends the relays of a link that is over.
+// Forget ends the relays of a link that is over. What they still hold has the queue timeout to find room, all together.
 func (s *Server) Forget(l *link.Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, r := range s.relays {
 		if key.from == l || s.config.Link.Table.Get(key.envID) == nil {
 			r.box.Close(nil)
+			time.AfterFunc(s.config.QueueTimeout, r.end)
 			delete(s.relays, key)
 		}
 	}

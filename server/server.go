@@ -80,7 +80,7 @@ func (s *Server) isClosed() bool {
 }
 
 // Shutdown stops every endpoint: what is queued is still handled, then OnStop is called. When ctx ends first, what is queued is failed, the
-// contexts of running handlers are cancelled, and Shutdown returns an error that names the endpoints that were not done.
+// contexts of running handlers are cancelled, local asks that they have not answered fail, and Shutdown returns an error that names the endpoints that were not done.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
@@ -113,6 +113,7 @@ func (s *Server) abort(left []*hosted) error {
 	var names []string
 	for _, h := range left {
 		h.box.Drop(func(c *call) { c.refuse(stopped) })
+		h.asks.fail(failure(endpoint.ReasonEnvStopped, endpoint.MayHaveExecuted, "the time to drain the mailboxes is over"))
 		select {
 		case <-h.box.Done():
 		default:

@@ -25,13 +25,11 @@ func handlerError(err error) *endpoint.Error {
 		return endpoint.HandlerError(status.New(codes.Unknown, "the handler returned an error whose status is OK: "+err.Error()))
 	}
 	var call *endpoint.Error
-	if errors.As(err, &call) {
+	if errors.As(err, &call) && (err != error(call) || call.Reason != endpoint.ReasonHandler) {
 		st.Message = err.Error()
 	}
 	st.Details = slices.DeleteFunc(st.Details, func(d *anypb.Any) bool { return d.MessageIs((*parleyv1.Failure)(nil)) })
-	h := endpoint.HandlerError(status.FromProto(st))
-	h.Cause = e.Cause
-	return h
+	return endpoint.HandlerError(status.FromProto(st))
 }
 
 // statusOf returns e as it travels: text that is valid UTF-8, and details that can be encoded.
