@@ -247,7 +247,7 @@ type Counters struct {
 	Sessions int
 	// PendingAsks is how many asks to peers wait for a reply, OpenAsks how many of peers have not been answered.
 	PendingAsks, OpenAsks int
-	// Dropped is how many one-way messages came for nobody.
+	// Dropped is how many one-way messages came for nobody, and network events for an endpoint that is stuck.
 	Dropped uint64
 	// LateReplies is how many replies came when nobody waited any more. Of sessions, only those that live are counted.
 	LateReplies uint64

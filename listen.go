@@ -108,8 +108,8 @@ func nextPort(port int) int {
 // advertised returns the address for Refs.
 func advertised(advertise, host string, port int) (endpoint.Address, error) {
 	if advertise == "" {
-		if host == "" {
-			host = "localhost"
+		if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+			host = machineAddress()
 		}
 		return endpoint.NewAddress(host, port)
 	}
@@ -117,6 +117,29 @@ func advertised(advertise, host string, port int) (endpoint.Address, error) {
 		return a, nil
 	}
 	return endpoint.NewAddress(advertise, port)
+}
+
+// machineAddress returns the first address of this machine that others may reach, as Spark does: "every address" means nothing in a
+// Ref. IPv4 comes first, because it is there where IPv6 is; a machine without a network is reached by itself only.
+func machineAddress() string {
+	found := "localhost"
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return found
+	}
+	for _, a := range addresses {
+		n, ok := a.(*net.IPNet)
+		if !ok || !n.IP.IsGlobalUnicast() {
+			continue
+		}
+		if n.IP.To4() != nil {
+			return n.IP.String()
+		}
+		if found == "localhost" {
+			found = n.IP.String()
+		}
+	}
+	return found
 }
 
 // serve starts the Env's own gRPC server.

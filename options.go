@@ -52,7 +52,8 @@ func WithName(name string) Option { return func(s *settings) { s.name = name } }
 
 // WithAdvertise sets the host that the Env's Refs and hello name, where it is not the one that it is bound to: a DNS name, or the address
 // outside of a NAT. The port is the one that was bound, unless address has one of its own: "HOST" or "HOST:PORT". It is not resolved.
-// The default is the host that was given to Listen. With New, where nothing is bound, it must be "HOST:PORT".
+// The default is the host that was given to Listen; where that is none, 0.0.0.0 or [::], it is the first address of the machine
+// that others may reach, IPv4 before IPv6. With New, where nothing is bound, it must be "HOST:PORT".
 func WithAdvertise(address string) Option { return func(s *settings) { s.advertise = address } }
 
 // WithPortRetries sets how many further ports Listen tries, one after the other, when one is taken. 0 means none. The default is 16.

@@ -1,6 +1,9 @@
 package parley
 
-import "testing"
+import (
+	"net"
+	"testing"
+)
 
 // TestNextPort: the ports to try wrap inside the range that needs no privileges.
 func TestNextPort(t *testing.T) {
@@ -8,5 +11,25 @@ func TestNextPort(t *testing.T) {
 		if got := nextPort(port); got != want {
 			t.Errorf("nextPort(%d) = %d, want %d", port, got, want)
 		}
+	}
+}
+
+// TestAdvertised: a Ref never names "every address".
+func TestAdvertised(t *testing.T) {
+	for _, c := range []struct{ advertise, host, want string }{
+		{"", "localhost", "localhost:5678"},
+		{"", "", net.JoinHostPort(machineAddress(), "5678")},
+		{"", "0.0.0.0", net.JoinHostPort(machineAddress(), "5678")},
+		{"", "::", net.JoinHostPort(machineAddress(), "5678")},
+		{"example.com", "", "example.com:5678"},
+		{"example.com:443", "0.0.0.0", "example.com:443"},
+	} {
+		a, err := advertised(c.advertise, c.host, 5678)
+		if err != nil || a.String() != c.want {
+			t.Errorf("advertised(%q, %q) = %v, %v, want %s", c.advertise, c.host, a, err, c.want)
+		}
+	}
+	if ip := net.ParseIP(machineAddress()); ip.IsUnspecified() {
+		t.Errorf("this machine has the address %v", ip)
 	}
 }

@@ -28,10 +28,11 @@ type hosted struct {
 	methods  map[string]*endpoint.ServiceMethod
 	box      *mailbox.Box[*call]
 	local    localWindow
-	asks     localAsks   // whose handlers run
-	failed   atomic.Bool // OnStart has failed: nothing is handled
-	givenUp  atomic.Bool // the registration ended before OnStart: no message is handled
-	ending   atomic.Bool // OnStop has begun: there is no Self any more
+	asks     localAsks    // whose handlers run
+	events   atomic.Int32 // network events that wait
+	failed   atomic.Bool  // OnStart has failed: nothing is handled
+	givenUp  atomic.Bool  // the registration ended before OnStart: no message is handled
+	ending   atomic.Bool  // OnStop has begun: there is no Self any more
 }
 
 // Register hosts impl under name, runs its OnStart, and returns its Ref. It fails with endpoint.ErrInvalid, ErrDuplicate
@@ -203,14 +204,27 @@ func (s *Server) Lookup(name, service string) *endpoint.Error {
 	return nil
 }
 
-// Broadcast posts a network event to every endpoint that has the callback.
+// mostEvents is how many network events may wait in one mailbox.
+const mostEvents = 1024
+
+// Broadcast posts a network event to every endpoint that has the callback. One that is stuck with mostEvents of them gets no more.
 func (s *Server) Broadcast(event func(ctx context.Context, impl any), during string, has func(impl any) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.hosted {
-		if has(h.impl) {
-			h.box.PostControl(h.control(during, func(c *call) { event(c.ctx, h.impl) }))
+		if !has(h.impl) {
+			continue
 		}
+		if h.events.Add(1) > mostEvents {
+			h.events.Add(-1)
+			s.dropped.Add(1)
+			s.log.warn("parley: a network event was dropped, because the endpoint takes none", "endpoint", h.name, "event", during, "waiting", mostEvents)
+			continue
+		}
+		h.box.PostControl(h.control(during, func(c *call) {
+			h.events.Add(-1)
+			event(c.ctx, h.impl)
+		}))
 	}
 }
 

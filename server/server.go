@@ -62,7 +62,7 @@ func New(c Config) *Server {
 }
 
 // Dropped returns how many one-way messages could not be delivered, because there was no such endpoint or method or they
-// could not be decoded.
+// could not be decoded, and network events for endpoints that are stuck.
 func (s *Server) Dropped() uint64 { return s.dropped.Load() }
 
 // LateReplies returns how many replies of local handlers came when nobody waited any more.
