@@ -12,6 +12,7 @@ import (
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/session"
+	"github.com/parley-rpc/parley/internal/wire"
 	"github.com/parley-rpc/parley/server"
 )
 
@@ -273,7 +274,9 @@ type handler struct{ env *Env }
 func (h handler) Begun(l *link.Link) { h.env.connected(l) }
 
 // Deliver implements link.Handler.
-func (h handler) Deliver(l *link.Link, events []session.Event) { h.env.server.Deliver(l, events) }
+func (h handler) Deliver(l *link.Link, frame *wire.Buffer, events []session.Event) {
+	h.env.server.Deliver(l, frame, events)
+}
 
 // Ended implements link.Handler.
 func (h handler) Ended(l *link.Link, reason *endpoint.Error, broken bool) {

@@ -78,6 +78,7 @@ func (c *Client) Caller(ref endpoint.Ref) endpoint.Caller {
 func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*link.Link, *endpoint.Error) {
 	backoff := newBackoff()
 	var started time.Time // when it had to wait for the first time
+	stale := true         // an attempt that was under way before may have failed where one that begins now would not
 	for {
 		c.mu.Lock()
 		if c.closed {
@@ -93,7 +94,7 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 			c.mu.Unlock()
 			return l, nil
 		}
-		a := p.connectLocked()
+		a, begun := p.connectLocked()
 		c.mu.Unlock()
 		if noWait {
 			return nil, connecting(&endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: "there is no session yet; one is being opened"}, time.Now())
@@ -108,6 +109,10 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 		}
 		if a.err == nil {
 			return a.link, nil
+		}
+		if !wait && stale && !begun {
+			stale = false
+			continue
 		}
 		if !wait {
 			e := *a.err // shared by all who waited

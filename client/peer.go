@@ -36,13 +36,14 @@ func (p *peer) live() *link.Link {
 	return p.link
 }
 
-// connectLocked begins to connect, unless somebody has.
-func (p *peer) connectLocked() *attempt {
-	if p.attempt == nil {
-		p.attempt = &attempt{done: make(chan struct{})}
-		p.client.config.Go(p.connect)
+// connectLocked begins to connect, unless somebody has; begun says which.
+func (p *peer) connectLocked() (a *attempt, begun bool) {
+	if p.attempt != nil {
+		return p.attempt, false
 	}
-	return p.attempt
+	p.attempt = &attempt{done: make(chan struct{})}
+	p.client.config.Go(p.connect)
+	return p.attempt, true
 }
 
 // connect makes one attempt, and after it, if there is a session, waits for its end.

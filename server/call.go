@@ -28,7 +28,8 @@ type call struct {
 	turn     mailbox.Turn // set when the handler runs
 	callback *callback    // instead of a message
 	method   *endpoint.ServiceMethod
-	payload  []byte // until it has been decoded
+	payload  []byte       // until it has been decoded
+	frame    *wire.Buffer // what payload is a part of; nil if it is not
 	encoding wire.Encoding
 
 	link    *link.Link // where it came from; nil for local ones
@@ -106,11 +107,15 @@ func (c *call) run() {
 		}
 	}
 	req := c.method.NewRequest()
-	if err := c.decode(req); err != nil {
+	err := c.decode(req)
+	c.payload = nil
+	if c.frame != nil { // a message that is never decoded leaves it to the garbage collector
+		c.frame.Release()
+	}
+	if err != nil {
 		c.refuseTaken(failure(endpoint.ReasonUndecodable, endpoint.NotExecuted, "request: %v", err))
 		return
 	}
-	c.payload = nil
 	res, err := c.method.Call(c.ctx, req)
 	switch {
 	case !c.isAsk() && err != nil:

@@ -12,10 +12,10 @@ import (
 
 // Deliver puts what a peer has sent into mailboxes, in order. It never waits: the peer's windows bound what a mailbox
 // holds of it.
-func (s *Server) Deliver(l *link.Link, events []session.Event) {
+func (s *Server) Deliver(l *link.Link, frame *wire.Buffer, events []session.Event) {
 	d := deliveries.Get().(*delivery)
 	defer deliveries.Put(d)
-	*d = delivery{server: s, link: l, now: time.Now(), left: len(events), run: d.run[:0]}
+	*d = delivery{server: s, link: l, frame: frame, now: time.Now(), left: len(events), run: d.run[:0]}
 	for i := range events {
 		d.bytes += len(events[i].Payload)
 	}
@@ -41,6 +41,7 @@ func (s *Server) Deliver(l *link.Link, events []session.Event) {
 type delivery struct {
 	server *Server
 	link   *link.Link
+	frame  *wire.Buffer
 	now    time.Time
 
 	to     *session.Destination // of the last message
@@ -128,18 +129,22 @@ func (d *delivery) flush() {
 	d.size = 0
 }
 
-// detach copies the payloads of a run that is a small part of its frame, which they would keep alive as a whole: a slow
+// detach retains the frame for a run, or copies the payloads of one that is a small part of its frame, which they would keep alive as a whole: a slow
 // endpoint holds no more than four times its window of what the others were sent.
 func (d *delivery) detach() {
 	const part = 4
 	if d.size*part >= d.bytes {
+		d.frame.Retain(len(d.run))
+		for _, c := range d.run {
+			c.frame = d.frame
+		}
 		return
 	}
 	copied := make([]byte, 0, d.size)
 	for _, c := range d.run {
 		start := len(copied)
 		copied = append(copied, c.payload...)
-		c.payload = copied[start:len(copied):len(copied)]
+		c.payload, c.frame = copied[start:len(copied):len(copied)], nil
 	}
 }
 

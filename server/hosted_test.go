@@ -65,4 +65,3 @@ func TestEventsOfStuckEndpoint(t *testing.T) {
 		t.Errorf("%d were handled, want %d", handled, mostEvents)
 	}
 }
-

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"math"
 	"sync/atomic"
@@ -56,6 +57,7 @@ func (d *delivery) relay(ev *session.Event) {
 		return
 	}
 	m := &relayed{relay: r, event: *ev, deadline: d.deadline(ev)}
+	m.event.Payload = bytes.Clone(ev.Payload) // it may be kept for long, and would keep its whole frame
 	if ev.Kind == wire.KindAsk {
 		d.link.Begin(1, func(int) (uint64, link.Running) { return ev.ID, m })
 	}

@@ -19,7 +19,7 @@ import (
 
 // opened is what was read of a stream before its link: the first frame, or an error.
 type opened struct {
-	frame []byte
+	frame *wire.Buffer
 	err   error
 }
 
@@ -30,7 +30,7 @@ func Accept(stream Stream, c *Config, goes func(func())) (*Link, error) {
 	goes(func() {
 		var f wire.Frame
 		err := stream.RecvMsg(&f)
-		first <- opened{f.Bytes(), err}
+		first <- opened{f.Take(), err}
 	})
 	timeout := time.NewTimer(HelloTimeout)
 	defer timeout.Stop()
@@ -49,9 +49,9 @@ func Accept(stream Stream, c *Config, goes func(func())) (*Link, error) {
 	}
 }
 
-func accept(stream Stream, c *Config, frame []byte) (*Link, error) {
+func accept(stream Stream, c *Config, frame *wire.Buffer) (*Link, error) {
 	var h wire.Head
-	if err := wire.ParseHead(frame, &h); err != nil {
+	if err := wire.ParseHead(frame.Bytes, &h); err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "parley: undecodable frame: %v", err)
 	}
 	hello := h.Hello
@@ -62,7 +62,7 @@ func accept(stream Stream, c *Config, frame []byte) (*Link, error) {
 		return nil, status.Error(codes.FailedPrecondition, "parley: a welcome or refusal from a dialler")
 	}
 	waits := hello.GetWaitsForWelcome() || slices.Contains(hello.GetCapabilities(), "resume")
-	if body := wire.Body(frame); waits {
+	if body := wire.Body(frame.Bytes); waits {
 		if _, more := body.Next(); more || h.Number != 0 {
 			return nil, status.Error(codes.InvalidArgument, "parley: a dialler that waits for the welcome must not send envelopes before it")
 		}

@@ -121,7 +121,7 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		cancel()
 		return nil, nil, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: err.Error(), Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
 	}
-	l.start(f.Bytes()) // a welcome may come with more
+	l.start(f.Take()) // a welcome may come with more
 	return l, nil, nil
 }
 

@@ -18,8 +18,9 @@ import (
 type Handler interface {
 	// Begun says that the session has begun, once, before anything else of it.
 	Begun(l *Link)
-	// Deliver hands over asks, sends and lookups, in order. The slice is only valid during the call.
-	Deliver(l *Link, events []session.Event)
+	// Deliver hands over asks, sends and lookups, in order. The slice is only valid during the call, and so are the payloads
+	// of the events, unless frame is retained, which they are a part of.
+	Deliver(l *Link, frame *wire.Buffer, events []session.Event)
 	// Ended says that the session is over, once, and why. broken tells an end that nobody announced.
 	Ended(l *Link, reason *endpoint.Error, broken bool)
 }
@@ -78,7 +79,7 @@ func (l *Link) prepare() {
 }
 
 // start begins to read and write. first, if not nil, is a frame that was read during the opening.
-func (l *Link) start(first []byte) {
+func (l *Link) start(first *wire.Buffer) {
 	l.handler.Begun(l)
 	l.wg.Add(2)
 	go func() { defer l.wg.Done(); l.read(first) }()

@@ -176,7 +176,7 @@ func TestClosedTable(t *testing.T) {
 			config.Table.Close()
 			c := &conn{room: 10}
 			c.serve = func(s Stream) error {
-				_, err := accept(s, config, wire.AppendHead(nil, &wire.Head{Hello: &parleyv1.Hello{WaitsForWelcome: true}}))
+				_, err := accept(s, config, wire.NewFrame(wire.AppendHead(nil, &wire.Head{Hello: &parleyv1.Hello{WaitsForWelcome: true}})).Take())
 				return err
 			}
 			s, err := c.NewStream(t.Context(), nil, Method)

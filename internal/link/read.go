@@ -14,7 +14,7 @@ import (
 )
 
 // read takes frames over until the stream ends. It never waits for anything but the network.
-func (l *Link) read(first []byte) {
+func (l *Link) read(first *wire.Buffer) {
 	if first != nil && !l.receive(first, l.session.ReceiveFirst) {
 		return
 	}
@@ -24,19 +24,21 @@ func (l *Link) read(first []byte) {
 			l.readEnded(err)
 			return
 		}
-		if !l.receive(f.Bytes(), l.session.Receive) {
+		if !l.receive(f.Take(), l.session.Receive) {
 			return
 		}
 	}
 }
 
 // receive takes one frame over, by the session's method take. It reports false if the session has ended.
-func (l *Link) receive(frame []byte, take func(time.Time, []byte) ([]session.Event, *session.Violation)) bool {
+func (l *Link) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]session.Event, *session.Violation)) bool {
 	l.mu.Lock()
-	events, violation := take(time.Now(), frame)
+	events, violation := take(time.Now(), frame.Bytes)
 	l.changed()
 	l.mu.Unlock()
-	l.dispatch(events)
+	if l.dispatch(frame, events) {
+		frame.Release()
+	}
 	if violation != nil {
 		e := &endpoint.Error{Reason: endpoint.ReasonSessionEnded, Text: violation.Error(), Peer: l.peer.String(), Cause: violation}
 		l.finish(e, status.Error(violation.Code, violation.Error()), true)
@@ -44,12 +46,14 @@ func (l *Link) receive(frame []byte, take func(time.Time, []byte) ([]session.Eve
 	return l.Live()
 }
 
-// dispatch acts on what a frame means, in order.
-func (l *Link) dispatch(events []session.Event) {
+// dispatch acts on what a frame means, in order. It reports whether nobody uses the frame any more who has not retained it: those
+// who wait for a reply may keep it.
+func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused bool) {
+	unused = true
 	run := 0 // the first event that has not been handed on
 	flush := func(end int) {
 		if run < end {
-			l.handler.Deliver(l, events[run:end])
+			l.handler.Deliver(l, frame, events[run:end])
 		}
 		run = end + 1
 	}
@@ -58,6 +62,7 @@ func (l *Link) dispatch(events []session.Event) {
 		switch ev.Kind {
 		case wire.KindReply:
 			flush(i)
+			unused = false
 			ev.Ask.Done.Complete(response(ev))
 		case wire.KindCancel:
 			flush(i)
@@ -72,6 +77,7 @@ func (l *Link) dispatch(events []session.Event) {
 		}
 	}
 	flush(len(events))
+	return unused
 }
 
 func (l *Link) cancel(id uint64) {

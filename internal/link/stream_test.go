@@ -150,7 +150,8 @@ func (r *recorder) Begun(*Link) {
 	r.begun++
 }
 
-func (r *recorder) Deliver(l *Link, events []session.Event) {
+func (r *recorder) Deliver(l *Link, frame *wire.Buffer, events []session.Event) {
+	frame.Retain(1) // for good: the events are kept
 	r.mu.Lock()
 	r.events = append(r.events, events...)
 	r.mu.Unlock()

@@ -22,8 +22,8 @@ func (l *Link) write() {
 			runtime.Gosched()
 			l.mu.Lock()
 		}
-		frame, ok := l.session.NextFrame()
-		if !ok {
+		frame := l.session.NextFrame()
+		if frame == nil {
 			if l.done() {
 				l.mu.Unlock()
 				l.ended()
@@ -39,8 +39,10 @@ func (l *Link) write() {
 			continue
 		}
 		l.mu.Unlock()
-		f.SetBytes(frame)
-		if err := l.stream.SendMsg(&f); err != nil {
+		f.SetBytes(frame.Bytes)
+		err := l.stream.SendMsg(&f)
+		frame.Release() // gRPC has copied it
+		if err != nil {
 			// The reader learns the real reason; but where it has ended already, after a half-close, nobody else does.
 			l.mu.Lock()
 			halfway := l.halfway
@@ -51,9 +53,6 @@ func (l *Link) write() {
 			<-l.over
 			return
 		}
-		l.mu.Lock()
-		l.session.Recycle(frame)
-		l.mu.Unlock()
 	}
 }
 

@@ -138,7 +138,7 @@ func TestByeIsLast(t *testing.T) {
 		t.Error("something is left to write after the bye")
 	}
 	p.side[1].Bye(errEnded)
-	if _, ok := p.side[1].NextFrame(); ok {
+	if p.side[1].NextFrame() != nil {
 		t.Error("a second bye was written")
 	}
 }

@@ -98,8 +98,8 @@ func FuzzSessionInput(f *testing.F) {
 				break
 			}
 			for range 3 {
-				if b, ok := s.NextFrame(); ok {
-					s.Recycle(b)
+				if b := s.NextFrame(); b != nil {
+					b.Release()
 				}
 			}
 			bounded(t, s)

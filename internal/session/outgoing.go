@@ -14,8 +14,8 @@ const (
 	// batchBytes is how much body goes into one frame. gRPC's own cost of a frame, with its four switches of goroutines, is
 	// that of some 50 small messages; a frame of one HTTP/2 DATA frame (16,384 bytes) has 200. This is what measured best.
 	batchBytes = 64_000
-	// chunkFrame is the size of the buffer of a frame with one chunk, and the first of one with a batch.
-	chunkFrame = ChunkBytes + 400
+	// headRoom is how much of a buffer a head is expected to take.
+	headRoom = 200
 	// ChunkBytes is the largest payload that travels whole, and the size of the chunks of a larger one.
 	ChunkBytes = 15_900
 	// queueBytes is how much may wait to be written before senders have to wait.
@@ -39,7 +39,7 @@ type outgoing struct {
 	queued  int     // bytes in open and ready
 	full    bool    // queued has reached queueBytes, and not come down to wakeBytes since
 	written uint64  // the highest ask in a frame that was made
-	spare   [][]byte
+	hint    int     // the size of the last batch: the next is expected to be alike
 
 	transfers    []*transfer // that have begun, in turn
 	underway     int         // transfers that have not ended, begun or not
@@ -65,9 +65,9 @@ type outgoing struct {
 
 // batch is the body of a frame in the making.
 type batch struct {
-	body    []byte
-	lastAsk uint64      // the highest ask in it
-	begins  []*transfer // that begin when it has been written
+	body    *wire.Buffer // nil if there is nothing in it yet
+	lastAsk uint64       // the highest ask in it
+	begins  []*transfer  // that begin when it has been written
 }
 
 // account is the sender's side of one mailbox at the peer.
@@ -274,36 +274,21 @@ func (s *Session) append(e *wire.Envelope) int {
 	o := &s.out
 	size := e.Size()
 	framed := protowire.SizeTag(2) + protowire.SizeBytes(size)
-	if len(o.open.body) > 0 && len(o.open.body)+framed > batchBytes {
+	if o.open.body != nil && len(o.open.body.Bytes)+framed > batchBytes {
 		o.ready = append(o.ready, o.open)
+		o.hint = batchBytes
 		o.open = batch{}
 	}
 	if o.open.body == nil {
-		o.open.body = s.buffer()
+		o.open.body = wire.NewBuffer(max(framed, o.hint) + headRoom)
 	}
-	before := len(o.open.body)
-	o.open.body = e.Append(o.open.body)
-	o.queued += len(o.open.body) - before
+	b := o.open.body.Grow(framed)
+	before := len(b.Bytes)
+	b.Bytes = e.Append(b.Bytes)
+	o.open.body = b
+	o.queued += len(b.Bytes) - before
 	o.full = o.full || o.queued >= queueBytes
 	return size
-}
-
-// buffer returns an empty buffer for a frame.
-func (s *Session) buffer() []byte {
-	if n := len(s.out.spare); n > 0 {
-		b := s.out.spare[n-1]
-		s.out.spare = s.out.spare[:n-1]
-		return b
-	}
-	return make([]byte, 0, chunkFrame)
-}
-
-// Recycle takes back a frame that NextFrame made and that nobody reads any more.
-func (s *Session) Recycle(frame []byte) {
-	const most = 4
-	if len(s.out.spare) < most && cap(frame) <= 2*batchBytes {
-		s.out.spare = append(s.out.spare, frame[:0])
-	}
 }
 
 // HasBatch reports whether a whole batch waits, so that nothing is to be gained by waiting for more.
@@ -320,37 +305,39 @@ func (s *Session) headDue() bool {
 	return o.ackNow || len(o.dirty) > 0 || o.dirtyIn || len(o.pongs) > 0
 }
 
-// NextFrame returns the next frame to write, encoded, or false if there is none. Batches and chunks take turns, so that a
-// large message delays nobody for longer than one chunk.
-func (s *Session) NextFrame() (frame []byte, ok bool) {
+// NextFrame returns the next frame to write, encoded, or nil if there is none. Who has written it releases it. Batches and
+// chunks take turns, so that a large message delays nobody for longer than one chunk.
+func (s *Session) NextFrame() *wire.Buffer {
 	o := &s.out
 	s.startReplies()
 	if o.bye != nil && s.Idle() {
 		s.append(o.bye)
 		o.bye = nil
 	}
-	var body []byte
+	var frame *wire.Buffer
 	switch {
 	case len(o.transfers) > 0 && (o.chunkNext || o.queued == 0):
-		body = s.nextChunk()
+		frame = s.nextChunk()
 		o.chunkNext = false
 	case len(o.ready) > 0:
-		body = s.takeBatch(o.ready[0])
+		frame = s.takeBatch(o.ready[0])
 		o.ready[0] = batch{}
 		o.ready = o.ready[1:]
-	case len(o.open.body) > 0:
-		body = s.takeBatch(o.open)
+	case o.open.body != nil:
+		frame = s.takeBatch(o.open)
 		o.open = batch{}
 	case s.headDue():
-		body = s.buffer()
+		frame = wire.NewBuffer(headRoom)
 	default:
-		return nil, false
+		return nil
 	}
-	return s.appendHead(body), true
+	s.appendHead(frame)
+	return frame
 }
 
-func (s *Session) takeBatch(b batch) []byte {
-	s.out.queued -= len(b.body)
+func (s *Session) takeBatch(b batch) *wire.Buffer {
+	s.out.hint = len(b.body.Bytes)
+	s.out.queued -= len(b.body.Bytes)
 	s.out.written = max(s.out.written, b.lastAsk)
 	s.out.chunkNext = true
 	for _, t := range b.begins {
@@ -367,10 +354,10 @@ func (s *Session) takeBatch(b batch) []byte {
 
 // appendHead completes a frame. protobuf allows fields in any order, so the head goes behind the body, where it costs no
 // copy.
-func (s *Session) appendHead(frame []byte) []byte {
+func (s *Session) appendHead(frame *wire.Buffer) {
 	var h wire.Head
 	o := &s.out
-	if len(frame) > 0 {
+	if len(frame.Bytes) > 0 {
 		o.number++
 		s.counters.FramesOut++
 		h.Number = o.number
@@ -386,11 +373,10 @@ func (s *Session) appendHead(frame []byte) []byte {
 	}
 	var credits [creditsPerFrame + 1]wire.Credit
 	h.Credits = s.takeCredits(credits[:0])
-	frame = wire.AppendHead(frame, &h)
+	frame.Bytes = wire.AppendHead(frame.Bytes, &h)
 	if len(o.pongs) > 0 {
 		o.pongs = o.pongs[1:]
 	}
-	return frame
 }
 
 // takeCredits appends the totals that are to be stated now. Those of the session come last and with any of a mailbox: what

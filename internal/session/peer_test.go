@@ -119,10 +119,11 @@ type written struct {
 // next returns the next frame of the session, or nil.
 func (p *peer) next() *written {
 	p.Helper()
-	b, ok := p.s.NextFrame()
-	if !ok {
+	frame := p.s.NextFrame()
+	if frame == nil {
 		return nil
 	}
+	b := frame.Bytes
 	w := &written{size: len(b)}
 	if err := wire.ParseHead(b, &w.Head); err != nil {
 		p.Fatal(err)
@@ -259,11 +260,11 @@ func newPair(t *testing.T, a, b Limits) *pair {
 // step lets side i write one frame, which the other side reads. It reports false if there was none.
 func (p *pair) step(i int) bool {
 	p.Helper()
-	b, ok := p.side[i].NextFrame()
-	if !ok {
+	b := p.side[i].NextFrame()
+	if b == nil {
 		return false
 	}
-	p.deliver(1-i, b)
+	p.deliver(1-i, b.Bytes)
 	return true
 }
 
@@ -325,7 +326,10 @@ func leftovers(s *Session) string {
 	check("open asks", s.in.open)
 	check("partial messages", len(s.in.transfers))
 	check("bytes of large replies coming", int(s.in.replyBytes))
-	check("queued bytes", s.out.queued+len(s.out.open.body))
+	check("queued bytes", s.out.queued)
+	if s.out.open.body != nil {
+		b.WriteString("the open batch has a buffer; ")
+	}
 	check("full batches", len(s.out.ready))
 	check("transfers", len(s.out.transfers)+s.out.underway)
 	check("large replies", len(s.out.replies)+s.out.largeReplies)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -264,15 +265,16 @@ func (w *world) expire(a *actor) {
 
 // write puts a frame on its way.
 func (w *world) write(a *actor) bool {
-	b, ok := a.NextFrame()
-	if ok {
-		if len(b) > mostFrame {
-			w.failf("a frame of %d bytes", len(b))
-		}
-		a.wire = append(a.wire, append([]byte(nil), b...))
-		a.Recycle(b)
+	b := a.NextFrame()
+	if b == nil {
+		return false
 	}
-	return ok
+	if len(b.Bytes) > mostFrame {
+		w.failf("a frame of %d bytes", len(b.Bytes))
+	}
+	a.wire = append(a.wire, bytes.Clone(b.Bytes))
+	b.Release()
+	return true
 }
 
 // read lets a read some of the frames that are on their way to it.

@@ -34,13 +34,14 @@ func (s *Session) startTransfer(t *transfer) {
 }
 
 // nextChunk makes the body of a frame with the next chunk of the transfer whose turn it is.
-func (s *Session) nextChunk() []byte {
+func (s *Session) nextChunk() *wire.Buffer {
 	o := &s.out
 	t := o.transfers[0]
 	n := min(len(t.data)-t.sent, ChunkBytes)
 	e := &o.scratch
 	*e = wire.Envelope{Kind: wire.KindChunk, ID: t.id, Payload: t.data[t.sent : t.sent+n]}
-	body := e.Append(s.buffer())
+	body := wire.NewBuffer(n + headRoom)
+	body.Bytes = e.Append(body.Bytes)
 	if t.account != nil {
 		t.account.window.Charge(0, uint64(e.Size()))
 	}

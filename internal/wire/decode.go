@@ -9,7 +9,7 @@ import "fmt"
 // nothing of use in e.
 func (e *Envelope) Decode(b []byte) error {
 	*e = Envelope{}
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		kind := Kind(r.tag >> 3)
 		if r.tag != uint32(kind)<<3|length || !kind.known() {
@@ -22,7 +22,7 @@ func (e *Envelope) Decode(b []byte) error {
 			}
 			e.Kind = kind
 		}
-		if err := e.mergeMember(r.bytes); err != nil {
+		if err := e.mergeMember(r.bytes()); err != nil {
 			r.err = fmt.Errorf("%v: %w", kind, err)
 		}
 	}
@@ -70,7 +70,7 @@ func (e *Envelope) mergeMember(b []byte) error {
 }
 
 func (e *Envelope) mergeAsk(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
@@ -78,24 +78,24 @@ func (e *Envelope) mergeAsk(b []byte) error {
 		case tagDestinationRoute:
 			e.setRoute(uint32(r.varint))
 		case tagDestinationTarget:
-			r.fail(e.mergeDestination(r.bytes))
+			r.fail(e.mergeDestination(r.bytes()))
 		case tagRemaining:
 			e.RemainingMicros = r.varint
 		case tagMetadata:
-			r.fail(appendDecoded(&e.Metadata, r.bytes))
+			r.fail(appendDecoded(&e.Metadata, r.bytes()))
 		case tagPayloadProto:
-			e.setPayload(Proto, r.bytes)
+			e.setPayload(Proto, r.bytes())
 		case tagPayloadJSON:
 			e.setPayload(JSON, r.text())
 		case tagPayloadTransfer:
-			r.fail(e.mergeTransfer(r.bytes))
+			r.fail(e.mergeTransfer(r.bytes()))
 		}
 	}
 	return r.err
 }
 
 func (e *Envelope) mergeSend(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
@@ -103,38 +103,38 @@ func (e *Envelope) mergeSend(b []byte) error {
 		case tagDestinationRoute:
 			e.setRoute(uint32(r.varint))
 		case tagDestinationTarget:
-			r.fail(e.mergeDestination(r.bytes))
+			r.fail(e.mergeDestination(r.bytes()))
 		case tagMetadata:
-			r.fail(appendDecoded(&e.Metadata, r.bytes))
+			r.fail(appendDecoded(&e.Metadata, r.bytes()))
 		case tagPayloadProto:
-			e.setPayload(Proto, r.bytes)
+			e.setPayload(Proto, r.bytes())
 		case tagPayloadJSON:
 			e.setPayload(JSON, r.text())
 		case tagPayloadTransfer:
-			r.fail(e.mergeTransfer(r.bytes))
+			r.fail(e.mergeTransfer(r.bytes()))
 		}
 	}
 	return r.err
 }
 
 func (e *Envelope) mergeReply(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
 			e.ID = r.varint
 		case tagStatus:
-			r.fail(mergeMessage(&e.Status, r.bytes))
+			r.fail(mergeMessage(&e.Status, r.bytes()))
 		case tagReplyHeader:
-			r.fail(appendDecoded(&e.Metadata, r.bytes))
+			r.fail(appendDecoded(&e.Metadata, r.bytes()))
 		case tagTrailer:
-			r.fail(appendDecoded(&e.Trailer, r.bytes))
+			r.fail(appendDecoded(&e.Trailer, r.bytes()))
 		case tagPayloadProto:
-			e.setPayload(Proto, r.bytes)
+			e.setPayload(Proto, r.bytes())
 		case tagPayloadJSON:
 			e.setPayload(JSON, r.text())
 		case tagPayloadTransfer:
-			r.fail(e.mergeTransfer(r.bytes))
+			r.fail(e.mergeTransfer(r.bytes()))
 		}
 	}
 	return r.err
@@ -142,7 +142,7 @@ func (e *Envelope) mergeReply(b []byte) error {
 
 // mergeID is for the kinds that have an id and nothing else.
 func (e *Envelope) mergeID(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		if r.tag == tagID {
 			e.ID = r.varint
@@ -152,20 +152,20 @@ func (e *Envelope) mergeID(b []byte) error {
 }
 
 func (e *Envelope) mergeRoute(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagRouteNumber:
 			e.Route = uint32(r.varint)
 		case tagRouteTarget:
-			r.fail(e.Target.merge(r.bytes))
+			r.fail(e.Target.merge(r.bytes()))
 		}
 	}
 	return r.err
 }
 
 func (e *Envelope) mergeLookup(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
@@ -182,13 +182,13 @@ func (e *Envelope) mergeLookup(b []byte) error {
 }
 
 func (e *Envelope) mergeChunk(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
 			e.ID = r.varint
 		case tagChunkData:
-			e.Payload = r.bytes
+			e.Payload = r.bytes()
 		}
 	}
 	return r.err
@@ -196,20 +196,20 @@ func (e *Envelope) mergeChunk(b []byte) error {
 
 // mergeOutcome is for the kinds that have an id and a status.
 func (e *Envelope) mergeOutcome(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
 			e.ID = r.varint
 		case tagStatus:
-			r.fail(mergeMessage(&e.Status, r.bytes))
+			r.fail(mergeMessage(&e.Status, r.bytes()))
 		}
 	}
 	return r.err
 }
 
 func (e *Envelope) mergeHeaders(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
@@ -217,11 +217,11 @@ func (e *Envelope) mergeHeaders(b []byte) error {
 		case tagDestinationRoute:
 			e.setRoute(uint32(r.varint))
 		case tagDestinationTarget:
-			r.fail(e.mergeDestination(r.bytes))
+			r.fail(e.mergeDestination(r.bytes()))
 		case tagRemaining:
 			e.RemainingMicros = r.varint
 		case tagMetadata:
-			r.fail(appendDecoded(&e.Metadata, r.bytes))
+			r.fail(appendDecoded(&e.Metadata, r.bytes()))
 		case tagHeadersWindow:
 			e.WindowBytes = r.varint
 		}
@@ -230,39 +230,39 @@ func (e *Envelope) mergeHeaders(b []byte) error {
 }
 
 func (e *Envelope) mergeStreamMessage(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
 			e.ID = r.varint
 		case tagPayloadProto:
-			e.setPayload(Proto, r.bytes)
+			e.setPayload(Proto, r.bytes())
 		case tagPayloadJSON:
 			e.setPayload(JSON, r.text())
 		case tagPayloadTransfer:
-			r.fail(e.mergeTransfer(r.bytes))
+			r.fail(e.mergeTransfer(r.bytes()))
 		}
 	}
 	return r.err
 }
 
 func (e *Envelope) mergeEnd(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
 			e.ID = r.varint
 		case tagStatus:
-			r.fail(mergeMessage(&e.Status, r.bytes))
+			r.fail(mergeMessage(&e.Status, r.bytes()))
 		case tagTrailer:
-			r.fail(appendDecoded(&e.Trailer, r.bytes))
+			r.fail(appendDecoded(&e.Trailer, r.bytes()))
 		}
 	}
 	return r.err
 }
 
 func (e *Envelope) mergeWindow(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
@@ -275,7 +275,7 @@ func (e *Envelope) mergeWindow(b []byte) error {
 }
 
 func (e *Envelope) mergeWatch(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
@@ -290,7 +290,7 @@ func (e *Envelope) mergeWatch(b []byte) error {
 }
 
 func (e *Envelope) mergeTerminated(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagID:
@@ -303,10 +303,10 @@ func (e *Envelope) mergeTerminated(b []byte) error {
 }
 
 func (e *Envelope) mergeBye(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		if r.tag == tagByeStatus {
-			r.fail(mergeMessage(&e.Status, r.bytes))
+			r.fail(mergeMessage(&e.Status, r.bytes()))
 		}
 	}
 	return r.err
@@ -327,7 +327,7 @@ func (e *Envelope) mergeDestination(b []byte) error {
 }
 
 func (t *Target) merge(b []byte) error {
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagTargetEnvID:
@@ -352,7 +352,7 @@ func (e *Envelope) setPayload(encoding Encoding, payload []byte) {
 func (e *Envelope) mergeTransfer(b []byte) error {
 	e.Encoding = Transfer
 	e.Payload = nil
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagTransferID:
@@ -367,7 +367,7 @@ func (e *Envelope) mergeTransfer(b []byte) error {
 // appendDecoded decodes b, one Metadata, and appends it to list.
 func appendDecoded(list *[]Metadata, b []byte) error {
 	var key, value, binary []byte
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagMetadataKey:
@@ -375,7 +375,7 @@ func appendDecoded(list *[]Metadata, b []byte) error {
 		case tagMetadataValue:
 			value = r.text()
 		case tagMetadataBinary:
-			binary = r.bytes
+			binary = r.bytes()
 		}
 	}
 	if r.err != nil {

@@ -18,6 +18,7 @@ import (
 // [Envelope.Decode] tell. Concurrent reading is safe, changing is not. The zero value is an empty frame.
 type Frame struct {
 	encoded []byte
+	buffer  *Buffer // what encoded is in; nil if it was not received
 	// edited holds the frame instead of encoded once it has been changed by reflection, which hands out parts of it.
 	edited *parleyv1.Frame
 }
@@ -27,8 +28,8 @@ func NewFrame(b []byte) *Frame {
 	return &Frame{encoded: b}
 }
 
-// Bytes returns the encoded frame. After Unmarshal it is a copy that was made for it and that nobody reuses, so the
-// payloads of its envelopes may alias it.
+// Bytes returns the encoded frame. After Unmarshal it is a copy that was made for it, and that nobody reuses unless it is
+// taken and released, so the payloads of its envelopes may alias it.
 func (f *Frame) Bytes() []byte {
 	if f == nil {
 		return nil
@@ -37,6 +38,17 @@ func (f *Frame) Bytes() []byte {
 		return marshal(f.edited)
 	}
 	return f.encoded
+}
+
+// Take returns what Bytes does, with one user, and leaves the frame empty.
+func (f *Frame) Take() *Buffer {
+	b := f.buffer
+	if b == nil {
+		b = &Buffer{Bytes: f.Bytes(), class: -1}
+		b.users.Store(1)
+	}
+	f.Reset()
+	return b
 }
 
 // SetBytes makes b the encoded frame. It is not copied.
@@ -127,7 +139,7 @@ func checkFrame(protoiface.CheckInitializedInput) (protoiface.CheckInitializedOu
 // extend merges f with the frame that is encoded in b, which is to put one behind the other.
 func (f *Frame) extend(b []byte) {
 	old := f.Bytes()
-	merged := make([]byte, 0, len(old)+len(b))
-	merged = append(merged, old...)
-	f.SetBytes(append(merged, b...))
+	merged := NewBuffer(len(old) + len(b))
+	merged.Bytes = append(append(merged.Bytes, old...), b...)
+	*f = Frame{encoded: merged.Bytes, buffer: merged}
 }

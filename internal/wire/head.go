@@ -48,7 +48,7 @@ func (h *Head) Reset() {
 // of use in h.
 func ParseHead(frame []byte, h *Head) error {
 	h.Reset()
-	r := reader{rest: frame}
+	r := reader{data: frame}
 	for r.next() {
 		switch r.tag {
 		case tagNumber:
@@ -56,19 +56,19 @@ func ParseHead(frame []byte, h *Head) error {
 		case tagAck:
 			h.Ack = r.varint
 		case tagCredits:
-			r.fail(h.appendCredit(r.bytes))
+			r.fail(h.appendCredit(r.bytes()))
 		case tagHello:
-			r.fail(mergeMessage(&h.Hello, r.bytes))
+			r.fail(mergeMessage(&h.Hello, r.bytes()))
 		case tagWelcome:
-			r.fail(mergeMessage(&h.Welcome, r.bytes))
+			r.fail(mergeMessage(&h.Welcome, r.bytes()))
 		case tagRefusal:
-			r.fail(mergeMessage(&h.Refusal, r.bytes))
+			r.fail(mergeMessage(&h.Refusal, r.bytes()))
 		case tagPing:
-			r.fail(mergeToken(&h.Ping, r.bytes))
+			r.fail(mergeToken(&h.Ping, r.bytes()))
 		case tagPong:
-			r.fail(mergeToken(&h.Pong, r.bytes))
+			r.fail(mergeToken(&h.Pong, r.bytes()))
 		case tagDrain:
-			r.fail(mergeMessage(&h.Drain, r.bytes))
+			r.fail(mergeMessage(&h.Drain, r.bytes()))
 		case tagAge:
 			h.AgeMicros = r.varint
 		}
@@ -81,7 +81,7 @@ func ParseHead(frame []byte, h *Head) error {
 
 func (h *Head) appendCredit(b []byte) error {
 	var c Credit
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		switch r.tag {
 		case tagCreditEnvID:
@@ -105,7 +105,7 @@ func mergeToken(token **uint64, b []byte) error {
 	if *token == nil {
 		*token = new(uint64)
 	}
-	r := reader{rest: b}
+	r := reader{data: b}
 	for r.next() {
 		if r.tag == tagToken {
 			**token = r.varint
@@ -176,14 +176,14 @@ type Envelopes struct {
 // Body returns the envelopes of an encoded frame, which [ParseHead] has accepted; of a frame that it refuses, those before
 // the error.
 func Body(frame []byte) Envelopes {
-	return Envelopes{reader{rest: frame}}
+	return Envelopes{reader{data: frame}}
 }
 
 // Next returns the content of the next envelope, for [Envelope.Decode], or false at the end. It aliases the frame.
 func (e *Envelopes) Next() (envelope []byte, ok bool) {
 	for e.fields.next() {
 		if e.fields.tag == tagEnvelopes {
-			return e.fields.bytes, true
+			return e.fields.bytes(), true
 		}
 	}
 	return nil, false

@@ -1,0 +1,65 @@
+package wire
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+// Buffers of 2^minClass to 2^(minClass+classes-1) bytes are used again.
+const (
+	minClass = 9
+	classes  = 9
+)
+
+var buffers [classes]sync.Pool
+
+// Buffer is the memory of a frame. It is used again when its last user has released it; a Buffer that is never released is
+// left to the garbage collector. Retain and Release may be called concurrently.
+type Buffer struct {
+	// Bytes is the frame. Whoever made the buffer may append to it, and replace it by a longer copy.
+	Bytes []byte
+
+	class int // in buffers; -1 for none
+	users atomic.Int32
+}
+
+// NewBuffer returns an empty buffer with room for size bytes, and at most twice as many, that has one user.
+func NewBuffer(size int) *Buffer {
+	class := max(0, bits.Len(uint(max(size, 1)-1))-minClass)
+	if class >= classes {
+		b := &Buffer{Bytes: make([]byte, 0, size), class: -1}
+		b.users.Store(1)
+		return b
+	}
+	b, ok := buffers[class].Get().(*Buffer)
+	if !ok {
+		b = &Buffer{Bytes: make([]byte, 0, 1<<(minClass+class)), class: class}
+	}
+	b.users.Store(1)
+	return b
+}
+
+// Grow returns a buffer with the same bytes and room for more bytes behind them: b itself, or another one instead of it, which
+// has one user.
+func (b *Buffer) Grow(more int) *Buffer {
+	if cap(b.Bytes)-len(b.Bytes) >= more {
+		return b
+	}
+	larger := NewBuffer(max(len(b.Bytes)+more, 2*cap(b.Bytes)))
+	larger.Bytes = append(larger.Bytes, b.Bytes...)
+	b.Release()
+	return larger
+}
+
+// Retain adds n users.
+func (b *Buffer) Retain(n int) { b.users.Add(int32(n)) }
+
+// Release takes one user away. Nobody may look at the bytes after the last.
+func (b *Buffer) Release() {
+	if b.users.Add(-1) != 0 || b.class < 0 {
+		return
+	}
+	b.Bytes = b.Bytes[:0]
+	buffers[b.class].Put(b)
+}
