@@ -7,7 +7,12 @@ import "sync/atomic"
 type Grant struct {
 	initialMessages, initialBytes uint64
 	gotMessages, gotBytes         uint64
-	takenMessages, takenBytes     atomic.Uint64
+	// Until that much has come there is no need to look at what has been taken, which others are changing all the time.
+	mayMessages, mayBytes uint64
+
+	_ [64]byte // so that those who receive and those who take do not share a cache line
+
+	takenMessages, takenBytes atomic.Uint64
 	// When that much has been taken, the sender should be told.
 	dueMessages, dueBytes atomic.Uint64
 }
@@ -22,11 +27,8 @@ func NewGrant(messages, bytes uint64) *Grant {
 // Receive counts what arrived: messages that start, bytes of them or of further parts. It returns false if the sender had
 // no right to it.
 func (g *Grant) Receive(messages, bytes uint64) bool {
-	if messages > 0 {
-		// What has been taken may not have been stated yet, so this is more lenient than what the peer knows, never stricter.
-		if g.gotMessages >= g.initialMessages+g.takenMessages.Load() || g.gotBytes >= g.initialBytes+g.takenBytes.Load() {
-			return false
-		}
+	if messages > 0 && (g.gotMessages >= g.mayMessages || g.gotBytes >= g.mayBytes) && !g.look(messages) {
+		return false
 	}
 	g.gotMessages += messages
 	g.gotBytes += bytes
@@ -56,11 +58,19 @@ func (g *Grant) Totals() (messages, bytes uint64) {
 
 // ReceiveBytes is Receive for a grant whose messages do not count.
 func (g *Grant) ReceiveBytes(bytes uint64) bool {
-	if g.gotBytes >= g.initialBytes+g.takenBytes.Load() {
+	if g.gotBytes >= g.mayBytes && !g.look(0) {
 		return false
 	}
 	g.gotBytes += bytes
 	return true
+}
+
+// look looks at what has been taken, and reports whether more may come. That may not have been stated yet, so this is more lenient
+// than what the peer knows, never stricter.
+func (g *Grant) look(messages uint64) bool {
+	g.mayMessages = g.initialMessages + g.takenMessages.Load()
+	g.mayBytes = g.initialBytes + g.takenBytes.Load()
+	return g.gotBytes < g.mayBytes && (messages == 0 || g.gotMessages < g.mayMessages)
 }
 
 // Outstanding returns what was received and not taken.

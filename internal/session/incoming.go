@@ -219,6 +219,24 @@ func (s *Session) nextID(id uint64) *Violation {
 	return nil
 }
 
+// newEvent appends an event. Most of those that were there before had only what every message sets anew, so there is little to
+// clear: the list is read once and written once for each message.
+func (in *incoming) newEvent() *Event {
+	n := len(in.events)
+	if n == cap(in.events) {
+		in.events = append(in.events, Event{})
+		return &in.events[n]
+	}
+	in.events = in.events[:n+1]
+	ev := &in.events[n]
+	if ev.Metadata != nil || ev.Trailer != nil || ev.Status != nil || ev.Ask != nil || ev.Refused != nil || ev.Service != "" {
+		*ev = Event{}
+	} else if ev.Account != nil {
+		ev.Account = nil
+	}
+	return ev
+}
+
 // receiveMessage takes an ask or a send.
 func (s *Session) receiveMessage(size uint64) *Violation {
 	in := &s.in
@@ -232,11 +250,12 @@ func (s *Session) receiveMessage(size uint64) *Violation {
 		}
 		in.open++
 	}
-	in.events = append(in.events, Event{
-		Kind: e.Kind, ID: e.ID, RemainingMicros: e.RemainingMicros, Payload: e.Payload, Encoding: e.Encoding,
-		Metadata: clone(e.Metadata), Cost: Cost{mailbox: size, session: size},
-	})
-	ev := &in.events[len(in.events)-1]
+	ev := in.newEvent()
+	ev.Kind, ev.ID, ev.RemainingMicros, ev.Payload, ev.Encoding = e.Kind, e.ID, e.RemainingMicros, e.Payload, e.Encoding
+	ev.Cost = Cost{mailbox: size, session: size}
+	if len(e.Metadata) > 0 {
+		ev.Metadata = clone(e.Metadata)
+	}
 	if e.Text {
 		ev.To = newDestination(e.Target, true)
 	} else if ev.To = in.routes[e.Route]; ev.To == nil {

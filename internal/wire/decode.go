@@ -8,7 +8,7 @@ import "fmt"
 // A well-formed envelope without a known kind has KindUnknown and no error. Any error wraps [ErrMalformed], and leaves
 // nothing of use in e.
 func (e *Envelope) Decode(b []byte) error {
-	*e = Envelope{}
+	e.reset()
 	r := reader{data: b}
 	for r.next() {
 		kind := Kind(r.tag >> 3)
@@ -30,6 +30,23 @@ func (e *Envelope) Decode(b []byte) error {
 		return fmt.Errorf("%w: envelope: %w", ErrMalformed, r.err)
 	}
 	return nil
+}
+
+// reset empties e. What nearly every envelope leaves empty is only looked at: to write it costs more than all else, while the garbage
+// collector runs.
+func (e *Envelope) reset() {
+	switch e.Kind {
+	case KindAsk, KindSend, KindReply, KindCancel, KindChunk:
+		if e.Metadata == nil && e.Trailer == nil && e.Status == nil && !e.Text {
+			e.Kind, e.ID, e.Route, e.RemainingMicros = KindUnknown, 0, 0, 0
+			e.Encoding, e.Transfer, e.TransferSize = 0, 0, 0
+			if e.Payload != nil {
+				e.Payload = nil
+			}
+			return
+		}
+	}
+	*e = Envelope{}
 }
 
 // mergeMember decodes b, the content of the member of Envelope.kind that e.Kind says, on top of what e holds.
