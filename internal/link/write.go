@@ -2,6 +2,7 @@ package link
 
 import (
 	"runtime"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,7 +23,7 @@ func (l *Link) write() {
 			runtime.Gosched()
 			l.mu.Lock()
 		}
-		frame := l.session.NextFrame()
+		frame := l.session.NextFrame(time.Now())
 		if frame == nil {
 			if l.done() {
 				l.mu.Unlock()

@@ -138,7 +138,7 @@ func TestByeIsLast(t *testing.T) {
 		t.Error("something is left to write after the bye")
 	}
 	p.side[1].Bye(errEnded)
-	if p.side[1].NextFrame() != nil {
+	if p.side[1].NextFrame(p.now) != nil {
 		t.Error("a second bye was written")
 	}
 }

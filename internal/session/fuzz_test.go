@@ -17,7 +17,7 @@ var fuzzStates = []func(s *Session){
 		s.Post(asking("b", make([]byte, 50_000)))
 		s.Lookup(&Ask{Done: noReply{}}, "", "c", "")
 		for range 2 {
-			s.NextFrame()
+			s.NextFrame(epoch)
 		}
 		s.Post(sending("c", make([]byte, 50_000)))
 	},
@@ -25,7 +25,7 @@ var fuzzStates = []func(s *Session){
 		for range 3 {
 			q := asking("a", make([]byte, 20_000))
 			s.Post(q)
-			s.NextFrame()
+			s.NextFrame(epoch)
 			s.Abandon(q.Ask)
 		}
 	},
@@ -98,7 +98,7 @@ func FuzzSessionInput(f *testing.F) {
 				break
 			}
 			for range 3 {
-				if b := s.NextFrame(); b != nil {
+				if b := s.NextFrame(epoch); b != nil {
 					b.Release()
 				}
 			}

@@ -96,6 +96,7 @@ func (s *Session) receive(now time.Time, frame []byte) ([]Event, *Violation) {
 	if v := s.receiveHead(h); v != nil {
 		return nil, v
 	}
+	s.live.read(now)
 	body := wire.Body(frame)
 	envelope, more := body.Next()
 	if !more {
@@ -146,7 +147,7 @@ func (s *Session) receiveHead(h *wire.Head) *Violation {
 	if h.Ack < s.out.acked && h.Ack != 0 {
 		s.counters.StaleTotals++
 	}
-	s.out.acked = max(s.out.acked, h.Ack)
+	s.acknowledge(h.Ack)
 	for i := range h.Credits {
 		s.raise(&h.Credits[i])
 	}
@@ -157,7 +158,9 @@ func (s *Session) receiveHead(h *wire.Head) *Violation {
 		s.out.pongs = append(s.out.pongs, *h.Ping)
 	}
 	if h.Pong != nil {
-		s.counters.UnmatchedPongs++ // this side never pings
+		if *h.Pong == 0 || *h.Pong > uint64(s.live.misses) {
+			s.counters.UnmatchedPongs++
+		}
 	}
 	return nil
 }
@@ -219,6 +222,15 @@ func (s *Session) nextID(id uint64) *Violation {
 	return nil
 }
 
+// remaining returns how long the sender of the envelope is still going to wait: a frame that comes again is older than it says.
+func (in *incoming) remaining() uint64 {
+	told, age := in.env.RemainingMicros, in.head.AgeMicros
+	if told == 0 {
+		return 0
+	}
+	return max(told, age+1) - age
+}
+
 // newEvent appends an event. Most of those that were there before had only what every message sets anew, so there is little to
 // clear: the list is read once and written once for each message.
 func (in *incoming) newEvent() *Event {
@@ -251,7 +263,7 @@ func (s *Session) receiveMessage(size uint64) *Violation {
 		in.open++
 	}
 	ev := in.newEvent()
-	ev.Kind, ev.ID, ev.RemainingMicros, ev.Payload, ev.Encoding = e.Kind, e.ID, e.RemainingMicros, e.Payload, e.Encoding
+	ev.Kind, ev.ID, ev.RemainingMicros, ev.Payload, ev.Encoding = e.Kind, e.ID, in.remaining(), e.Payload, e.Encoding
 	ev.Cost = Cost{mailbox: size, session: size}
 	if len(e.Metadata) > 0 {
 		ev.Metadata = clone(e.Metadata)

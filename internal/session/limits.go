@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"time"
 
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
@@ -35,6 +36,9 @@ type Limits struct {
 	Transfers                     uint32 // messages under way in chunks
 	Pending                       uint32 // asks without a reply
 	Mailboxes                     uint32 // mailboxes ever sent to
+
+	SessionTTL time.Duration // how long a session without a stream is kept; the smaller of both sides' counts
+	Heartbeat  time.Duration // a peer that is silent for this long is sent a ping
 }
 
 // InitialLimits are those that revision 1 fixes.
@@ -51,6 +55,8 @@ func InitialLimits() Limits {
 		Transfers:       64,
 		Pending:         65536,
 		Mailboxes:       65536,
+		SessionTTL:      60 * time.Second,
+		Heartbeat:       10 * time.Second,
 	}
 }
 
@@ -68,6 +74,8 @@ func (l Limits) Proto() *parleyv1.Limits {
 		Transfers:       l.Transfers,
 		Pending:         l.Pending,
 		Mailboxes:       l.Mailboxes,
+		SessionTtlMs:    milliseconds(l.SessionTTL),
+		HeartbeatMs:     milliseconds(l.Heartbeat),
 	}
 }
 
@@ -85,8 +93,19 @@ func LimitsFromProto(p *parleyv1.Limits) Limits {
 	set(&l.Transfers, p.GetTransfers())
 	set(&l.Pending, p.GetPending())
 	set(&l.Mailboxes, p.GetMailboxes())
+	if ms := p.GetSessionTtlMs(); ms != 0 {
+		l.SessionTTL = time.Duration(ms) * time.Millisecond
+	}
+	if ms := p.GetHeartbeatMs(); ms != 0 {
+		l.Heartbeat = time.Duration(ms) * time.Millisecond
+	}
 	l.FrameBytes = max(l.FrameBytes, leastFrameBytes)
 	return l
+}
+
+// milliseconds returns d as it travels: at least 1, since 0 stands for the initial limit.
+func milliseconds(d time.Duration) uint32 {
+	return uint32(min(max(d.Milliseconds(), 1), math.MaxUint32))
 }
 
 func set[T uint32 | uint64](field *T, told T) {

@@ -41,6 +41,8 @@ type outgoing struct {
 	written uint64  // the highest ask in a frame that was made
 	hint    int     // the size of the last batch: the next is expected to be alike
 
+	replay replay // what was written, until it is acknowledged
+
 	transfers    []*transfer // that have begun, in turn
 	underway     int         // transfers that have not ended, begun or not
 	replies      []*transfer // large replies that wait for a transfer to end
@@ -297,18 +299,38 @@ func (s *Session) HasBatch() bool { return len(s.out.ready) > 0 }
 // HasFrame reports whether NextFrame has something to return.
 func (s *Session) HasFrame() bool {
 	o := &s.out
-	return o.queued > 0 || len(o.transfers) > 0 || len(o.replies) > 0 || o.bye != nil || s.headDue()
+	if o.replay.detached {
+		return false
+	}
+	if o.replay.next < len(o.replay.kept) || s.headDue() {
+		return true
+	}
+	return (o.queued > 0 || len(o.transfers) > 0 || len(o.replies) > 0 || o.bye != nil) && !s.replayFull()
 }
 
 func (s *Session) headDue() bool {
 	o := &s.out
-	return o.ackNow || len(o.dirty) > 0 || o.dirtyIn || len(o.pongs) > 0
+	return o.ackNow || len(o.dirty) > 0 || o.dirtyIn || len(o.pongs) > 0 || s.live.ping
 }
 
 // NextFrame returns the next frame to write, encoded, or nil if there is none. Who has written it releases it. Batches and
-// chunks take turns, so that a large message delays nobody for longer than one chunk.
-func (s *Session) NextFrame() *wire.Buffer {
+// chunks take turns, so that a large message delays nobody for longer than one chunk. What was written on an earlier stream and
+// not acknowledged comes before all else.
+func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 	o := &s.out
+	switch {
+	case o.replay.detached:
+		return nil
+	case o.replay.next < len(o.replay.kept):
+		return s.again(now)
+	case s.replayFull():
+		if !s.headDue() {
+			return nil
+		}
+		frame := wire.NewBuffer(headRoom)
+		s.appendHead(frame, wire.Head{})
+		return frame
+	}
 	s.startReplies()
 	if o.bye != nil && s.Idle() {
 		s.append(o.bye)
@@ -331,7 +353,18 @@ func (s *Session) NextFrame() *wire.Buffer {
 	default:
 		return nil
 	}
-	s.appendHead(frame)
+	body := len(frame.Bytes)
+	if body == 0 {
+		s.appendHead(frame, wire.Head{})
+		return frame
+	}
+	o.number++
+	s.counters.FramesOut++
+	s.appendHead(frame, wire.Head{Number: o.number})
+	if o.replay.on {
+		frame = frame.Fit()
+		o.replay.keep(o.number, frame, body, now)
+	}
 	return frame
 }
 
@@ -354,14 +387,8 @@ func (s *Session) takeBatch(b batch) *wire.Buffer {
 
 // appendHead completes a frame. protobuf allows fields in any order, so the head goes behind the body, where it costs no
 // copy.
-func (s *Session) appendHead(frame *wire.Buffer) {
-	var h wire.Head
+func (s *Session) appendHead(frame *wire.Buffer, h wire.Head) {
 	o := &s.out
-	if len(frame.Bytes) > 0 {
-		o.number++
-		s.counters.FramesOut++
-		h.Number = o.number
-	}
 	if s.in.received > s.in.acked {
 		h.Ack = s.in.received
 		s.in.acked = s.in.received
@@ -370,6 +397,11 @@ func (s *Session) appendHead(frame *wire.Buffer) {
 	s.in.ackAt, o.ackNow = time.Time{}, false
 	if len(o.pongs) > 0 {
 		h.Pong = &o.pongs[0]
+	}
+	if s.live.ping {
+		s.live.ping = false
+		token := uint64(s.live.misses)
+		h.Ping = &token
 	}
 	var credits [creditsPerFrame + 1]wire.Credit
 	h.Credits = s.takeCredits(credits[:0])

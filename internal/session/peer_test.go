@@ -119,7 +119,7 @@ type written struct {
 // next returns the next frame of the session, or nil.
 func (p *peer) next() *written {
 	p.Helper()
-	frame := p.s.NextFrame()
+	frame := p.s.NextFrame(p.now)
 	if frame == nil {
 		return nil
 	}
@@ -260,7 +260,7 @@ func newPair(t *testing.T, a, b Limits) *pair {
 // step lets side i write one frame, which the other side reads. It reports false if there was none.
 func (p *pair) step(i int) bool {
 	p.Helper()
-	b := p.side[i].NextFrame()
+	b := p.side[i].NextFrame(p.now)
 	if b == nil {
 		return false
 	}

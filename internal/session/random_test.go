@@ -265,7 +265,7 @@ func (w *world) expire(a *actor) {
 
 // write puts a frame on its way.
 func (w *world) write(a *actor) bool {
-	b := a.NextFrame()
+	b := a.NextFrame(w.now)
 	if b == nil {
 		return false
 	}

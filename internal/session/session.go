@@ -19,6 +19,7 @@ type Session struct {
 	in       incoming
 	out      outgoing
 	asks     asks
+	live     liveness
 	counters Counters
 
 	over *endpoint.Error // why nothing more can be sent; nil while the session lives
@@ -44,6 +45,9 @@ type Counters struct {
 	Duplicates uint64
 	// UnmatchedPongs count pongs that no ping waits for (A44).
 	UnmatchedPongs uint64
+	// Breaks count how often the session has lost its stream, Attaches how often it has got another one, and Replayed
+	// the frames that were written again.
+	Breaks, Attaches, Replayed uint64
 	// DroppedMetadata count pairs of an answer that are not allowed (A61).
 	DroppedMetadata uint64
 }
@@ -84,7 +88,36 @@ func (s *Session) Deadline() time.Time {
 	if a := s.asks.first; a != nil && (d.IsZero() || a.Expires.Before(d)) {
 		d = a.Expires
 	}
+	next := s.expiry()
+	if !s.out.replay.detached {
+		next = s.live.deadline()
+	}
+	if !next.IsZero() && (d.IsZero() || next.Before(d)) {
+		d = next
+	}
 	return d
+}
+
+// Verdict is what has become of a session or its stream in the course of time.
+type Verdict struct {
+	// Dead says why the stream is to be ended; empty if it is not.
+	Dead string
+	// Expired says that the session is to be ended, because there was no stream for its time-to-live.
+	Expired bool
+}
+
+// Check tells the time, like Tick, and returns what has come of it.
+func (s *Session) Check(now time.Time) (v Verdict) {
+	if s.out.replay.detached {
+		return Verdict{Expired: s.expired(now)}
+	}
+	return Verdict{Dead: s.live.tick(now, len(s.out.replay.kept) > 0)}
+}
+
+// Watch begins to look after the stream by the heartbeat of this side.
+func (s *Session) Watch(now time.Time) {
+	s.live.heartbeat = s.own.Heartbeat
+	s.live.restart(now)
 }
 
 // Tick tells the time. It returns the asks that have expired, which are not pending any more and have to be completed by
@@ -127,6 +160,7 @@ func (s *Session) End(e *endpoint.Error) (asks []*Ask, errs []*endpoint.Error) {
 		errs = append(errs, &failed)
 	}
 	s.out.transfers, s.out.replies = nil, nil
+	s.out.replay.release()
 	return asks, errs
 }
 
@@ -162,5 +196,7 @@ func overloaded(setting, text string) *endpoint.Error {
 }
 
 func gap(want, got uint64) *Violation {
-	return violation("A6", codes.DataLoss, "frame %d came where %d was due", got, want)
+	v := violation("A6", codes.DataLoss, "frame %d came where %d was due", got, want)
+	v.Stream = true
+	return v
 }

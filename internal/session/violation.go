@@ -14,6 +14,8 @@ type Violation struct {
 	Code codes.Code
 	// Text is for people.
 	Text string
+	// Stream says that only the stream ends, if the session outlives it.
+	Stream bool
 }
 
 // Error implements error.

@@ -21,6 +21,7 @@ func TestInitialLimitsAreThoseOfRevision1(t *testing.T) {
 	want := Limits{
 		MailboxMessages: 8192, MailboxBytes: 1 << 20, SessionBytes: 4 << 20, TransferBytes: 64 << 20, ReplayBytes: 4 << 20,
 		MessageBytes: 128 << 20, FrameBytes: 1 << 20, Routes: 65536, Transfers: 64, Pending: 65536, Mailboxes: 65536,
+		SessionTTL: time.Minute, Heartbeat: 10 * time.Second,
 	}
 	if got := InitialLimits(); got != want {
 		t.Errorf("InitialLimits = %+v, want %+v (docs/protocol.md, section 13)", got, want)
@@ -387,7 +388,7 @@ func TestWithheldCreditIsStatedSoon(t *testing.T) {
 	if len(p.s.out.dirty) != 1 || !p.s.out.dirtyIn {
 		t.Fatal("the credit is still withheld")
 	}
-	p.s.NextFrame()
+	p.s.NextFrame(now)
 	if !p.s.Withheld(a) {
 		t.Fatal("what is taken later would be withheld for ever")
 	}

@@ -52,6 +52,19 @@ func (b *Buffer) Grow(more int) *Buffer {
 	return larger
 }
 
+// Fit returns a buffer with the same bytes that has not more than four times the room they need: b itself, or a copy instead
+// of it, which has one user.
+func (b *Buffer) Fit() *Buffer {
+	const much = 4
+	if cap(b.Bytes) <= max(much*len(b.Bytes), 1<<minClass) {
+		return b
+	}
+	fitting := NewBuffer(len(b.Bytes))
+	fitting.Bytes = append(fitting.Bytes, b.Bytes...)
+	b.Release()
+	return fitting
+}
+
 // Retain adds n users.
 func (b *Buffer) Retain(n int) { b.users.Add(int32(n)) }
 

@@ -1,0 +1,152 @@
+package session
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// replay is what makes a session outlive its streams: the frames that the peer has not acknowledged. Its zero value keeps nothing.
+type replay struct {
+	on       bool   // both sides have agreed to "resume"
+	kept     []kept // in order
+	bytes    uint64 // of bodies in kept
+	next     int    // the first in kept that is still to be written on this stream
+	detached bool   // there is no stream
+	since    time.Time
+}
+
+// kept is a frame until it is acknowledged.
+type kept struct {
+	number uint64
+	frame  *wire.Buffer
+	body   int       // how much of frame is envelopes; a head, which is made anew each time, follows them
+	ready  time.Time // when it was first ready to be written
+}
+
+// Resume makes the session outlive its streams: both sides have agreed to that. It must be called before anything else.
+func (s *Session) Resume() { s.out.replay.on = true }
+
+// Resumable reports whether the session outlives its streams.
+func (s *Session) Resumable() bool { return s.out.replay.on }
+
+// Detached reports whether the session has no stream at present.
+func (s *Session) Detached() bool { return s.out.replay.detached }
+
+// Received returns the number of the last frame that was taken over, for the hello or welcome of an attach.
+func (s *Session) Received() uint64 { return s.in.received }
+
+// Unacknowledged returns how many frames, and bytes, are kept.
+func (s *Session) Unacknowledged() (frames int, bytes uint64) {
+	return len(s.out.replay.kept), s.out.replay.bytes
+}
+
+// Detach says that the stream is gone: nothing is written until Attach, and the session expires after its time-to-live.
+func (s *Session) Detach(now time.Time) {
+	r := &s.out.replay
+	if r.detached {
+		return
+	}
+	r.detached, r.since = true, now
+	s.out.pongs = nil
+	s.counters.Breaks++
+}
+
+// Attach says that there is a new stream, and how much the peer has received. Every frame above that is written again, in order, and
+// what heads said is said anew: all of it may have been lost.
+func (s *Session) Attach(now time.Time, received uint64) *Violation {
+	if received > s.out.number || received < s.out.acked {
+		return violation("A37", codes.InvalidArgument, "the peer has received frame %d, where %d were sent and %d acknowledged", received, s.out.number, s.out.acked)
+	}
+	s.acknowledge(received)
+	r := &s.out.replay
+	r.detached, r.next = false, 0
+	s.out.pongs = nil
+	s.live.restart(now)
+	s.counters.Attaches++
+	s.restate()
+	return nil
+}
+
+// restate makes the next frames say again what has been acknowledged and every total above the initial one.
+func (s *Session) restate() {
+	s.in.acked = 0
+	s.out.ackNow = true
+	for _, a := range s.in.accounts {
+		if messages, _ := a.grant.Totals(); messages > s.own.MailboxMessages {
+			s.StateCredit(a)
+		}
+	}
+	s.out.dirtyIn = true
+}
+
+// acknowledge drops the frames up to number.
+func (s *Session) acknowledge(number uint64) {
+	s.out.acked = max(s.out.acked, number)
+	r := &s.out.replay
+	n := 0
+	for n < len(r.kept) && r.kept[n].number <= number {
+		r.bytes -= uint64(r.kept[n].body)
+		r.kept[n].frame.Release()
+		r.kept[n] = kept{}
+		n++
+	}
+	r.kept = r.kept[n:]
+	r.next = max(0, r.next-n)
+	if n > 0 {
+		s.live.progressed()
+	}
+}
+
+// full reports whether no further body may be started until something is acknowledged.
+func (s *Session) replayFull() bool {
+	r := &s.out.replay
+	return r.on && len(r.kept) > 0 && r.bytes+batchBytes > s.own.ReplayBytes
+}
+
+// keep remembers a frame whose first body bytes are envelopes.
+func (r *replay) keep(number uint64, frame *wire.Buffer, body int, now time.Time) {
+	frame.Retain(1)
+	r.kept = append(r.kept, kept{number: number, frame: frame, body: body, ready: now})
+	r.bytes += uint64(body)
+	r.next = len(r.kept)
+}
+
+// again returns the next frame to be written again, with a new head, in a buffer of its own: the writer of the stream that
+// is gone may still be looking at the old one.
+func (s *Session) again(now time.Time) *wire.Buffer {
+	r := &s.out.replay
+	k := &r.kept[r.next]
+	r.next++
+	s.counters.Replayed++
+	frame := wire.NewBuffer(k.body + headRoom)
+	frame.Bytes = append(frame.Bytes, k.frame.Bytes[:k.body]...)
+	// At least 1: an age says that a frame comes again.
+	s.appendHead(frame, wire.Head{Number: k.number, AgeMicros: uint64(max(now.Sub(k.ready), time.Microsecond) / time.Microsecond)})
+	return frame
+}
+
+// expired reports whether the session has been without a stream for too long.
+func (s *Session) expired(now time.Time) bool {
+	d := s.expiry()
+	return !d.IsZero() && !now.Before(d)
+}
+
+// expiry returns when the session ends if there is no stream until then; zero for never.
+func (s *Session) expiry() time.Time {
+	r := &s.out.replay
+	if !r.detached {
+		return time.Time{}
+	}
+	return r.since.Add(min(s.own.SessionTTL, s.peer.SessionTTL))
+}
+
+// release gives back the frames that are kept.
+func (r *replay) release() {
+	for i := range r.kept {
+		r.kept[i].frame.Release()
+	}
+	r.kept, r.bytes, r.next = nil, 0, 0
+}
