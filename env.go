@@ -278,6 +278,9 @@ func (h handler) Deliver(l *link.Link, frame *wire.Buffer, events []session.Even
 	h.env.server.Deliver(l, frame, events)
 }
 
+// Broken implements link.Handler.
+func (h handler) Broken(l *link.Link, reason *endpoint.Error) { h.env.broken(l, reason) }
+
 // Ended implements link.Handler.
 func (h handler) Ended(l *link.Link, reason *endpoint.Error, broken bool) {
 	h.env.ended(l, reason, broken)

@@ -23,13 +23,20 @@ func (e *Env) ended(l *link.Link, reason *endpoint.Error, broken bool) {
 	peer := l.Peer()
 	e.settings.logger.Debug("session ends", "peer", peer.String(), "peer_env", peer.EnvID, "session", peer.Session, "reason", reason.Text)
 	if broken {
-		e.server.Broadcast(func(ctx context.Context, impl any) {
-			impl.(endpoint.NetworkErrorObserver).OnNetworkError(ctx, peer, reason)
-		}, "OnNetworkError", is[endpoint.NetworkErrorObserver])
+		e.broken(l, reason)
 	}
 	e.server.Broadcast(func(ctx context.Context, impl any) {
 		impl.(endpoint.DisconnectionObserver).OnDisconnected(ctx, peer)
 	}, "OnDisconnected", is[endpoint.DisconnectionObserver])
+}
+
+// broken tells the endpoints that a stream has broken.
+func (e *Env) broken(l *link.Link, reason *endpoint.Error) {
+	peer := l.Peer()
+	e.settings.logger.Debug("stream broke", "peer", peer.String(), "peer_env", peer.EnvID, "session", peer.Session, "reason", reason.Text)
+	e.server.Broadcast(func(ctx context.Context, impl any) {
+		impl.(endpoint.NetworkErrorObserver).OnNetworkError(ctx, peer, reason)
+	}, "OnNetworkError", is[endpoint.NetworkErrorObserver])
 }
 
 func is[T any](impl any) bool {

@@ -76,7 +76,7 @@ func (c *Client) Caller(ref endpoint.Ref) endpoint.Caller {
 // link returns the session with the Env at address, connecting if there is none. noWait fails instead of waiting, but
 // begins to connect; wait goes on until ctx ends where a connection fails.
 func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*link.Link, *endpoint.Error) {
-	backoff := newBackoff()
+	backoff := link.NewBackoff()
 	var started time.Time // when it had to wait for the first time
 	stale := true         // an attempt that was under way before may have failed where one that begins now would not
 	for {
@@ -118,7 +118,7 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 			e := *a.err // shared by all who waited
 			return nil, connecting(&e, started)
 		}
-		if err := backoff.sleep(ctx, c.life); err != nil {
+		if err := backoff.Pause(ctx, c.life.Done()); err != nil {
 			e := connecting(endpoint.ContextError(ctx), started)
 			e.Text = "the last attempt: " + a.err.Text
 			return nil, e

@@ -67,8 +67,7 @@ func (p *peer) connect() {
 		return
 	}
 	close(a.done)
-	l.Wait()
-	closeConn()
+	l.Keep(closeConn, p.conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p.link == l {
@@ -79,20 +78,29 @@ func (p *peer) connect() {
 	}
 }
 
+// conn returns a connection for one stream, and what closes it, unless it is the user's.
+func (p *peer) conn() (cc grpc.ClientConnInterface, closeConn func(), err *endpoint.Error) {
+	if p.owned {
+		if c, ok := p.cc.(*grpc.ClientConn); ok {
+			c.ResetConnectBackoff() // who calls this has waited already
+		}
+		return p.cc, func() {}, nil
+	}
+	conn, dialErr := grpc.NewClient("dns:///"+p.address, p.client.config.DialOptions...)
+	if dialErr != nil {
+		return nil, func() {}, &endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: dialErr.Error(), Cause: dialErr}
+	}
+	return conn, func() { _ = conn.Close() }, nil // its only error is that it is closed already
+}
+
 var errConnectTimeout = errors.New("the time to connect is over")
 
 // dial opens a session. The second result closes the connection, which is made for this session alone unless it is the
 // user's.
 func (p *peer) dial(ctx context.Context) (*link.Link, func(), *endpoint.Error) {
-	closeConn := func() {}
-	cc := p.cc
-	if !p.owned {
-		conn, err := grpc.NewClient("dns:///"+p.address, p.client.config.DialOptions...)
-		if err != nil {
-			return nil, closeConn, &endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: err.Error(), Cause: err}
-		}
-		cc = conn
-		closeConn = func() { _ = conn.Close() } // its only error is that it is closed already
+	cc, closeConn, err := p.conn()
+	if err != nil {
+		return nil, closeConn, err
 	}
 	l, err := link.Dial(ctx, cc, p.client.config.Link)
 	switch {

@@ -33,22 +33,24 @@ func (s *Server) RegisterOn(r grpc.ServiceRegistrar) {
 
 type streams struct{ server *Server }
 
-// connect carries a session. It is the gRPC handler, whose return ends the stream, and with it what the link's reader and
+// connect carries a session for a while. It is the gRPC handler, whose return ends the stream, and with it what the link's reader and
 // writer are blocked on.
 func (s *streams) connect(stream grpc.ServerStream) error {
 	if s.server.isClosed() {
 		return errEnvStopped().GRPCStatus().Err()
 	}
-	l, err := link.Accept(stream, s.server.config.Link, s.server.Go)
+	c, err := link.Accept(stream, s.server.config.Link, s.server.Go)
 	if err != nil {
 		return err
 	}
-	s.server.Go(l.Wait)
-	select {
-	case <-l.Over():
-	case <-stream.Context().Done():
-		// The reader or writer ends the link; it may take them a moment.
-		l.Broken(context.Cause(stream.Context()))
+	if c.First() {
+		s.server.Go(c.Link().Wait)
 	}
-	return l.Err()
+	select {
+	case <-c.Over():
+	case <-stream.Context().Done():
+		// The reader or writer learns of it, too, but it may take them a moment.
+		c.Broken(context.Cause(stream.Context()))
+	}
+	return c.Err()
 }

@@ -24,8 +24,9 @@ type opened struct {
 }
 
 // Accept opens the session of a stream that a dialler has begun. The error, a gRPC status, is for the stream's handler to
-// return. goes runs a function on a goroutine that somebody waits for: it reads the hello, and outlives Accept if none comes.
-func Accept(stream Stream, c *Config, goes func(func())) (*Link, error) {
+// return, like that of the Carrier when it is over. goes runs a function on a goroutine that somebody waits for: it reads the
+// hello, and outlives Accept if none comes.
+func Accept(stream Stream, c *Config, goes func(func())) (*Carrier, error) {
 	first := make(chan opened, 1)
 	goes(func() {
 		var f wire.Frame
@@ -49,7 +50,7 @@ func Accept(stream Stream, c *Config, goes func(func())) (*Link, error) {
 	}
 }
 
-func accept(stream Stream, c *Config, frame *wire.Buffer) (*Link, error) {
+func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {
 	var h wire.Head
 	if err := wire.ParseHead(frame.Bytes, &h); err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "parley: undecodable frame: %v", err)
@@ -61,7 +62,7 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Link, error) {
 	if h.Welcome != nil || h.Refusal != nil {
 		return nil, status.Error(codes.FailedPrecondition, "parley: a welcome or refusal from a dialler")
 	}
-	waits := hello.GetWaitsForWelcome() || slices.Contains(hello.GetCapabilities(), "resume")
+	waits := hello.GetWaitsForWelcome() || slices.Contains(hello.GetCapabilities(), resume)
 	if body := wire.Body(frame.Bytes); waits {
 		if _, more := body.Next(); more || h.Number != 0 {
 			return nil, status.Error(codes.InvalidArgument, "parley: a dialler that waits for the welcome must not send envelopes before it")
@@ -69,6 +70,9 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Link, error) {
 	}
 	if r := refuse(c, hello); r != nil {
 		return nil, sendRefusal(stream, c, r)
+	}
+	if a := hello.GetAttach(); a != nil {
+		return attached(stream, c, a)
 	}
 	limits := c.Limits
 	if !waits {
@@ -79,10 +83,17 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Link, error) {
 	rand.Read(token) // it never fails
 	l := &Link{
 		peer:    endpoint.Peer{EnvID: hello.GetEnvId(), Address: hello.GetAddress(), Remote: remoteAddr(stream.Context()), Session: id},
-		stream:  stream,
+		config:  c,
 		handler: c.Handler,
 		token:   token,
 		session: session.New(limits, session.LimitsFromProto(hello.GetLimits())),
+
+		principal: principal(stream.Context()),
+	}
+	var capabilities []string
+	if c.Resume && slices.Contains(hello.GetCapabilities(), resume) {
+		capabilities = []string{resume}
+		l.session.Resume()
 	}
 	l.prepare()
 	switch err := c.Table.add(l, hello.GetNew().GetToken()); err {
@@ -93,20 +104,25 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Link, error) {
 		return nil, sendRefusal(stream, c, &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_DENIED, Message: err.Error()})
 	}
 	welcome := wire.NewFrame(wire.AppendHead(nil, &wire.Head{Welcome: &parleyv1.Welcome{
-		Revision: session.HighestRevision,
-		Limits:   limits.Proto(),
-		EnvId:    c.EnvID,
-		Address:  c.address(),
-		Session:  id,
-		Token:    token,
+		Revision:     session.HighestRevision,
+		Capabilities: capabilities,
+		Limits:       limits.Proto(),
+		EnvId:        c.EnvID,
+		Address:      c.address(),
+		Session:      id,
+		Token:        token,
+		AttachAt:     c.attachAt(),
 	}}))
 	if err := stream.SendMsg(welcome); err != nil {
 		c.Table.Remove(l)
 		l.discard(ended("the stream broke before the welcome", err))
 		return nil, status.Convert(err).Err()
 	}
-	l.start(frame)
-	return l, nil
+	carrier := newCarrier(l, stream, nil)
+	if !l.start(carrier, frame) {
+		return nil, status.Error(codes.Unavailable, "parley: "+errTableClosed.Error())
+	}
+	return carrier, nil
 }
 
 // refuse returns why a hello is not taken, or nil.
@@ -118,12 +134,6 @@ func refuse(c *Config, hello *parleyv1.Hello) *parleyv1.Refusal {
 	}
 	if lowest > session.HighestRevision || highest < session.LowestRevision || highest < lowest {
 		return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_REVISION, Message: "no revision that both sides speak"}
-	}
-	if a := hello.GetAttach(); a != nil {
-		if a.GetEnvId() != "" && a.GetEnvId() != c.EnvID {
-			return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_WRONG_ENV, Message: "this is another Env"}
-		}
-		return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_UNKNOWN, Message: "no such session"}
 	}
 	if id := hello.GetEnvId(); id != "" {
 		if u, err := uuid.Parse(id); err != nil || u.String() != id || id == c.EnvID {
@@ -159,19 +169,18 @@ var refusalCodes = map[parleyv1.Refusal_Reason]codes.Code{
 // atLeastInitial raises limits to the initial ones: a dialler that does not wait for the welcome may rely on them.
 func atLeastInitial(l session.Limits) session.Limits {
 	i := session.InitialLimits()
-	return session.Limits{
-		MailboxMessages: max(l.MailboxMessages, i.MailboxMessages),
-		MailboxBytes:    max(l.MailboxBytes, i.MailboxBytes),
-		SessionBytes:    max(l.SessionBytes, i.SessionBytes),
-		TransferBytes:   max(l.TransferBytes, i.TransferBytes),
-		ReplayBytes:     max(l.ReplayBytes, i.ReplayBytes),
-		MessageBytes:    max(l.MessageBytes, i.MessageBytes),
-		FrameBytes:      max(l.FrameBytes, i.FrameBytes),
-		Routes:          max(l.Routes, i.Routes),
-		Transfers:       max(l.Transfers, i.Transfers),
-		Pending:         max(l.Pending, i.Pending),
-		Mailboxes:       max(l.Mailboxes, i.Mailboxes),
-	}
+	l.MailboxMessages = max(l.MailboxMessages, i.MailboxMessages)
+	l.MailboxBytes = max(l.MailboxBytes, i.MailboxBytes)
+	l.SessionBytes = max(l.SessionBytes, i.SessionBytes)
+	l.TransferBytes = max(l.TransferBytes, i.TransferBytes)
+	l.ReplayBytes = max(l.ReplayBytes, i.ReplayBytes)
+	l.MessageBytes = max(l.MessageBytes, i.MessageBytes)
+	l.FrameBytes = max(l.FrameBytes, i.FrameBytes)
+	l.Routes = max(l.Routes, i.Routes)
+	l.Transfers = max(l.Transfers, i.Transfers)
+	l.Pending = max(l.Pending, i.Pending)
+	l.Mailboxes = max(l.Mailboxes, i.Mailboxes)
+	return l
 }
 
 func remoteAddr(ctx context.Context) string {

@@ -23,10 +23,20 @@ type Config struct {
 	Address func() string
 	// Limits are what the Env allows its peers.
 	Limits session.Limits
+	// Resume says that sessions outlive their streams, where the peer agrees.
+	Resume bool
 	// Handler gets what links receive.
 	Handler Handler
 	// Table has the links that live.
 	Table *Table
+}
+
+// attachAt returns where sessions can be attached to, for the welcome.
+func (c *Config) attachAt() []string {
+	if a := c.address(); a != "" && c.Resume {
+		return []string{a}
+	}
+	return nil
 }
 
 func (c *Config) address() string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -60,25 +61,79 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []byte) (*Link, *parleyv1.Refusal, *endpoint.Error) {
-	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, cancel)
-	fail := func(err error) (*Link, *parleyv1.Refusal, *endpoint.Error) {
-		stop()
-		cancel()
-		return nil, nil, unreachable(ctx, err)
-	}
-	stream, err := cc.NewStream(streamCtx, &grpc.StreamDesc{StreamName: "Connect", ServerStreams: true, ClientStreams: true}, Method)
+	hello := c.hello()
+	hello.Opening = &parleyv1.Hello_New{New: &parleyv1.NewSession{Token: token}}
+	o, err := open(ctx, cc, hello)
 	if err != nil {
-		return fail(err)
+		return nil, o.refusal, err
 	}
-	hello := &parleyv1.Hello{
+	w := o.welcome
+	resumes := slices.Contains(w.GetCapabilities(), resume)
+	if len(w.GetCapabilities()) > 1 || len(w.GetCapabilities()) == 1 && !(resumes && c.Resume) {
+		o.cancel()
+		return nil, nil, unreachable(ctx, fmt.Errorf("the welcome agrees to capabilities that were not offered: %.300q", w.GetCapabilities()))
+	}
+	l := &Link{
+		peer:    endpoint.Peer{EnvID: w.GetEnvId(), Address: w.GetAddress(), Remote: remoteAddr(o.stream.Context()), Session: w.GetSession()},
+		dialled: true,
+		config:  c,
+		handler: c.Handler,
+		token:   bytes.Clone(w.GetToken()),
+		session: session.New(c.Limits, session.LimitsFromProto(w.GetLimits())),
+	}
+	if resumes {
+		l.session.Resume()
+		l.session.Acknowledge() // an empty frame, which says that the welcome has come
+	}
+	l.prepare()
+	if err := c.Table.add(l, nil); err != nil {
+		o.cancel()
+		return nil, nil, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: err.Error(), Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
+	}
+	l.start(newCarrier(l, o.stream, o.cancel), o.first) // a welcome may come with more
+	return l, nil, nil
+}
+
+// hello returns what every hello of this Env says.
+func (c *Config) hello() *parleyv1.Hello {
+	h := &parleyv1.Hello{
 		LowestRevision:  session.LowestRevision,
 		HighestRevision: session.HighestRevision,
 		Limits:          c.Limits.Proto(),
 		EnvId:           c.EnvID,
 		Address:         c.address(),
 		WaitsForWelcome: true,
-		Opening:         &parleyv1.Hello_New{New: &parleyv1.NewSession{Token: token}},
+	}
+	if c.Resume {
+		h.Capabilities = []string{resume}
+	}
+	return h
+}
+
+// resume is the capability of sessions that outlive their streams.
+const resume = "resume"
+
+// opening is a stream whose hello was answered.
+type opening struct {
+	stream  grpc.ClientStream
+	cancel  func()
+	welcome *parleyv1.Welcome
+	first   *wire.Buffer      // the frame of the welcome
+	refusal *parleyv1.Refusal // instead of all others
+}
+
+// open opens a stream on cc with a hello, and waits for the answer. ctx bounds that only.
+func open(ctx context.Context, cc grpc.ClientConnInterface, hello *parleyv1.Hello) (opening, *endpoint.Error) {
+	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	fail := func(err error) (opening, *endpoint.Error) {
+		stop()
+		cancel()
+		return opening{}, unreachable(ctx, err)
+	}
+	stream, err := cc.NewStream(streamCtx, &grpc.StreamDesc{StreamName: "Connect", ServerStreams: true, ClientStreams: true}, Method)
+	if err != nil {
+		return fail(err)
 	}
 	if err := stream.SendMsg(wire.NewFrame(wire.AppendHead(nil, &wire.Head{Hello: hello}))); err != nil {
 		err = stream.RecvMsg(&wire.Frame{}) // SendMsg says only EOF; RecvMsg says why
@@ -95,34 +150,16 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 	if r := h.Refusal; r != nil {
 		stop()
 		cancel()
-		return nil, r, unreachable(ctx, fmt.Errorf("refused: %s: %s", r.GetReason(), r.GetMessage()))
+		return opening{refusal: r}, unreachable(ctx, fmt.Errorf("refused: %s: %s", r.GetReason(), r.GetMessage()))
 	}
 	w := h.Welcome
 	if w == nil || w.GetRevision() < session.LowestRevision || w.GetRevision() > session.HighestRevision {
 		return fail(fmt.Errorf("the first answer is no welcome of a revision that this side speaks"))
 	}
-	if len(w.GetCapabilities()) > 0 {
-		return fail(fmt.Errorf("the welcome agrees to capabilities that were not offered: %.300q", w.GetCapabilities()))
-	}
 	if !stop() {
 		return fail(ctx.Err())
 	}
-	l := &Link{
-		peer:    endpoint.Peer{EnvID: w.GetEnvId(), Address: w.GetAddress(), Remote: remoteAddr(stream.Context()), Session: w.GetSession()},
-		stream:  stream,
-		dialled: true,
-		release: cancel,
-		handler: c.Handler,
-		token:   bytes.Clone(w.GetToken()),
-		session: session.New(c.Limits, session.LimitsFromProto(w.GetLimits())),
-	}
-	l.prepare()
-	if err := c.Table.add(l, nil); err != nil {
-		cancel()
-		return nil, nil, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: err.Error(), Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
-	}
-	l.start(f.Take()) // a welcome may come with more
-	return l, nil, nil
+	return opening{stream: stream, cancel: cancel, welcome: w, first: f.Take()}, nil
 }
 
 // unreachable returns the error of an opening that failed.

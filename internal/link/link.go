@@ -21,6 +21,8 @@ type Handler interface {
 	// Deliver hands over asks, sends and lookups, in order. The slice is only valid during the call, and so are the payloads
 	// of the events, unless frame is retained, which they are a part of.
 	Deliver(l *Link, frame *wire.Buffer, events []session.Event)
+	// Broken says that the session has lost its stream, for that reason, and waits for another one.
+	Broken(l *Link, reason *endpoint.Error)
 	// Ended says that the session is over, once, and why. broken tells an end that nobody announced.
 	Ended(l *Link, reason *endpoint.Error, broken bool)
 }
@@ -38,29 +40,34 @@ type Stream interface {
 	RecvMsg(m any) error
 }
 
-// Link is a session and the stream that carries it. Its methods may be called concurrently.
+// Link is a session and the stream that carries it for now. Its methods may be called concurrently.
 type Link struct {
-	peer    endpoint.Peer
-	stream  Stream
-	dialled bool
-	release func() // ends the stream; of the dialling side
-	handler Handler
-	token   []byte
+	peer      endpoint.Peer
+	dialled   bool
+	config    *Config
+	handler   Handler
+	token     []byte
+	principal string // what the carrier has authenticated; empty for nothing
 
-	mu      sync.Mutex // guards the next group; never held during I/O or a callback
-	session *session.Session
-	idle    bool // the writer waits
-	closing bool // nothing is accepted; the writer ends the stream when all is written
-	halfway bool // the dialler has half-closed: end when all is answered
-	timer   *time.Timer
-	timerAt time.Time // when timer fires; zero if it does not run
+	mu        sync.Mutex // guards the next group; never held during I/O or a callback
+	session   *session.Session
+	carrier   *Carrier        // nil while there is none
+	lastRead  <-chan struct{} // closed when the reader of the last carrier has returned; nil if there was none
+	epoch     uint64          // of the last stream
+	rotations uint64          // how often a stream took over from one that still worked
+	closing   bool            // nothing is accepted; the writer ends the stream when all is written
+	leaving   *endpoint.Error // the peer has said bye: why; the writer ends the session when all is written
+	halfway   bool            // the dialler has half-closed: end when all is answered
+	timer     *time.Timer
+	timerAt   time.Time // when timer fires; zero if it does not run
 
-	wake    chan struct{} // tells the writer that there is something to do
-	over    chan struct{} // closed when the session has ended
-	flushed chan struct{} // closed when the writer has written all, after Close
-	end     sync.Once
-	err     error // the error of the stream's end; set before over is closed; nil for a good one
-	wg      sync.WaitGroup
+	detached chan struct{}   // tells Keep that the stream was lost
+	over     chan struct{}   // closed when the session has ended
+	life     context.Context // ends with the session
+	endLife  context.CancelFunc
+	flushed  chan struct{} // closed when the writer has written all, after Close
+	ending   sync.Once
+	wg       sync.WaitGroup
 
 	running struct {
 		sync.Mutex
@@ -70,20 +77,30 @@ type Link struct {
 
 // prepare makes l ready for use by others, before it is in the table.
 func (l *Link) prepare() {
-	l.wake = make(chan struct{}, 1)
+	l.detached = make(chan struct{}, 1)
 	l.over = make(chan struct{})
+	l.life, l.endLife = context.WithCancel(context.Background())
 	l.flushed = make(chan struct{})
 	l.running.calls = make(map[uint64]Running)
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
 }
 
-// start begins to read and write. first, if not nil, is a frame that was read during the opening.
-func (l *Link) start(first *wire.Buffer) {
-	l.handler.Begun(l)
-	l.wg.Add(2)
-	go func() { defer l.wg.Done(); l.read(first) }()
-	go func() { defer l.wg.Done(); l.write() }()
+// start begins to read and write on the session's first stream. first, if not nil, is a frame that was read during the
+// opening. It reports false if the session has ended.
+func (l *Link) start(c *Carrier, first *wire.Buffer) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.Live() {
+		return false
+	}
+	l.epoch = 1
+	if l.session.Resumable() {
+		l.session.Watch(time.Now())
+	}
+	c.takeOver(first)
+	l.changed()
+	return true
 }
 
 // Peer returns the other side.
@@ -109,13 +126,37 @@ func (l *Link) Live() bool {
 }
 
 // Wait waits until the session has ended and no goroutine of the link is left.
-func (l *Link) Wait() { l.wg.Wait() }
+func (l *Link) Wait() {
+	<-l.over
+	l.wg.Wait()
+}
 
 // Counters returns the session's counters.
 func (l *Link) Counters() session.Counters {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.session.Counters()
+}
+
+// Rotations returns how often a stream took over from one that still worked.
+func (l *Link) Rotations() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rotations
+}
+
+// Attached reports whether a stream carries the session at present.
+func (l *Link) Attached() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.carrier != nil
+}
+
+// Unacknowledged returns how many frames, and bytes, the peer has not acknowledged.
+func (l *Link) Unacknowledged() (frames int, bytes uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session.Unacknowledged()
 }
 
 // Pending returns how many asks of this side, and of the peer, wait for a reply.
@@ -247,10 +288,10 @@ func (l *Link) Take(a *session.Account, c session.Cost) {
 
 // changed lets the writer and the timer know of a change. The caller holds mu.
 func (l *Link) changed() {
-	if l.idle && (l.session.HasFrame() || l.done()) {
-		l.idle = false
+	if c := l.carrier; c != nil && c.idle && (l.session.HasFrame() || l.done()) {
+		c.idle = false
 		select {
-		case l.wake <- struct{}{}:
+		case c.wake <- struct{}{}:
 		default:
 		}
 	}
@@ -269,9 +310,18 @@ func (l *Link) changed() {
 func (l *Link) tick() {
 	l.mu.Lock()
 	l.timerAt = time.Time{}
-	expired := l.session.Tick(time.Now())
+	now := time.Now()
+	expired := l.session.Tick(now)
+	verdict := l.session.Check(now)
+	c := l.carrier
 	l.changed()
 	l.mu.Unlock()
+	switch {
+	case verdict.Expired:
+		l.finish(ended("there was no stream for the time-to-live", nil), nil, false)
+	case verdict.Dead != "" && c != nil:
+		c.lost(ended("the stream is dead: "+verdict.Dead, nil), status.Error(codes.Unavailable, verdict.Dead))
+	}
 	for _, a := range expired {
 		a.Done.Complete(endpoint.Response{Err: &endpoint.Error{
 			Reason: endpoint.ReasonTimeout, Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted, Setting: "parley.WithAskTimeout",
@@ -294,12 +344,15 @@ func (l *Link) Kill(e *endpoint.Error) { l.finish(e, nil, true) }
 
 // finish ends the session, once.
 func (l *Link) finish(e *endpoint.Error, streamErr error, broken bool) {
-	l.end.Do(func() {
-		if l.isClosing() {
+	l.ending.Do(func() {
+		if why, good := l.isLeaving(); good {
 			// The peer may end the stream as soon as it has the bye, before this side is back from writing it.
 			streamErr, broken = nil, false
+			if why != nil {
+				e = why
+			}
 		}
-		l.endSession(e, streamErr)
+		c := l.endSession(e, streamErr)
 		l.running.Lock()
 		calls := l.running.calls
 		l.running.calls = make(map[uint64]Running)
@@ -307,41 +360,56 @@ func (l *Link) finish(e *endpoint.Error, streamErr error, broken bool) {
 		for _, r := range calls {
 			r.CancelCall(e)
 		}
-		if l.release != nil {
-			l.release()
+		if c != nil {
+			c.end()
 		}
 		l.handler.Ended(l, e, broken)
 	})
 }
 
-func (l *Link) isClosing() bool {
+// isLeaving reports whether the session ends in good order, and why if the peer has said so.
+func (l *Link) isLeaving() (why *endpoint.Error, good bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.closing
+	return l.leaving, l.closing || l.leaving != nil
+}
+
+// leave ends the session because the peer has said bye. Where it outlives its streams, the peer waits for the acknowledgement.
+func (l *Link) leave(e *endpoint.Error) {
+	l.mu.Lock()
+	wait := l.session.Resumable() && l.carrier != nil
+	if wait {
+		l.leaving = e
+		l.session.Acknowledge()
+		l.changed()
+	}
+	l.mu.Unlock()
+	if !wait {
+		l.finish(e, nil, false)
+	}
 }
 
 // discard ends a session that was in the table, but has not begun.
 func (l *Link) discard(e *endpoint.Error) {
-	l.end.Do(func() { l.endSession(e, nil) })
+	l.ending.Do(func() { l.endSession(e, nil) })
 }
 
-// endSession ends the session and completes what is pending in it.
-func (l *Link) endSession(e *endpoint.Error, streamErr error) {
+// endSession ends the session and completes what is pending in it. It returns what carried it, if anything did.
+func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 	l.mu.Lock()
 	asks, errs := l.session.End(e)
-	l.err = streamErr
+	c := l.carrier
+	if c != nil {
+		c.retire(streamErr)
+	}
 	close(l.over)
+	l.endLife()
 	l.timer.Stop()
 	l.mu.Unlock()
 	for i, a := range asks {
 		a.Done.Complete(endpoint.Response{Err: errs[i]})
 	}
-}
-
-// Err returns the status with which the listening side ends the stream: nil for a good end.
-func (l *Link) Err() error {
-	<-l.over
-	return l.err
+	return c
 }
 
 // response turns a reply of the peer into what the asker gets.
@@ -356,9 +424,4 @@ func response(ev *session.Event) endpoint.Response {
 		r.Payload, r.JSON = ev.Payload, ev.Encoding == wire.JSON
 	}
 	return r
-}
-
-// Broken says that the stream has broken.
-func (l *Link) Broken(err error) {
-	l.finish(ended("the stream broke", err), status.Error(codes.Unavailable, "the stream broke"), true)
 }

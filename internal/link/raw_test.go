@@ -29,18 +29,20 @@ func newRaw(t *testing.T, change ...func(*session.Limits)) *raw {
 	r := &raw{T: t, at: &recorder{}, conn: &conn{room: 100}, opened: make(chan *Link, 1)}
 	r.config = newConfig(r.at, change...)
 	r.conn.serve = func(s Stream) error {
-		l, err := Accept(s, r.config, r.conn.wg.Go)
+		c, err := Accept(s, r.config, r.conn.wg.Go)
 		if err != nil {
 			return err
 		}
-		r.opened <- l
-		select {
-		case <-l.Over():
-		case <-s.Context().Done():
-			l.Broken(s.Context().Err())
+		if c.First() {
+			r.opened <- c.Link()
+			r.conn.wg.Go(c.Link().Wait)
 		}
-		r.conn.wg.Go(l.Wait)
-		return l.Err()
+		select {
+		case <-c.Over():
+		case <-s.Context().Done():
+			c.Broken(s.Context().Err())
+		}
+		return c.Err()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	r.cancel = cancel

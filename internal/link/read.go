@@ -13,26 +13,32 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// read takes frames over until the stream ends. It never waits for anything but the network.
-func (l *Link) read(first *wire.Buffer) {
-	if first != nil && !l.receive(first, l.session.ReceiveFirst) {
+// readFrames takes frames over until the stream ends. It never waits for anything but the network.
+func (c *Carrier) readFrames(first *wire.Buffer) {
+	if first != nil && !c.receive(first, c.link.session.ReceiveFirst) {
 		return
 	}
 	var f wire.Frame
 	for {
-		if err := l.stream.RecvMsg(&f); err != nil {
-			l.readEnded(err)
+		if err := c.stream.RecvMsg(&f); err != nil {
+			c.readEnded(err)
 			return
 		}
-		if !l.receive(f.Take(), l.session.Receive) {
+		if !c.receive(f.Take(), c.link.session.Receive) {
 			return
 		}
 	}
 }
 
-// receive takes one frame over, by the session's method take. It reports false if the session has ended.
-func (l *Link) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]session.Event, *session.Violation)) bool {
+// receive takes one frame over, by the session's method take. It reports false if the stream carries the session no more.
+func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]session.Event, *session.Violation)) bool {
+	l := c.link
 	l.mu.Lock()
+	if l.carrier != c { // what was read on a stream that is over comes again on the next one
+		l.session.CountLateFrame()
+		l.mu.Unlock()
+		return false
+	}
 	events, violation := take(time.Now(), frame.Bytes)
 	l.changed()
 	l.mu.Unlock()
@@ -41,9 +47,24 @@ func (l *Link) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]sessi
 	}
 	if violation != nil {
 		e := &endpoint.Error{Reason: endpoint.ReasonSessionEnded, Text: violation.Error(), Peer: l.peer.String(), Cause: violation}
-		l.finish(e, status.Error(violation.Code, violation.Error()), true)
+		streamErr := status.Error(violation.Code, violation.Error())
+		if violation.Stream {
+			c.lost(e, streamErr)
+		} else {
+			l.finish(e, streamErr, true)
+		}
 	}
-	return l.Live()
+	return c.carries()
+}
+
+// carries reports whether the stream carries the session.
+func (c *Carrier) carries() bool {
+	select {
+	case <-c.over:
+		return false
+	default:
+		return true
+	}
 }
 
 // dispatch acts on what a frame means, in order. It reports whether nobody uses the frame any more who has not retained it: those
@@ -73,7 +94,7 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused bool
 			if e.Reason == endpoint.ReasonHandler {
 				e.Reason = endpoint.ReasonSessionEnded
 			}
-			l.finish(e, nil, false)
+			l.leave(e)
 		}
 	}
 	flush(len(events))
@@ -94,27 +115,34 @@ func (l *Link) cancel(id uint64) {
 }
 
 // readEnded is told how the stream ended.
-func (l *Link) readEnded(err error) {
+func (c *Carrier) readEnded(err error) {
+	l := c.link
 	if errors.Is(err, io.EOF) {
-		if !l.dialled {
-			// The dialler sends no more; it gets its answers first.
-			l.mu.Lock()
-			l.session.HalfClosed()
-			l.halfway = true
-			l.idle = true
-			l.changed()
-			l.mu.Unlock()
+		if l.dialled {
+			c.lost(ended("the peer ended the stream", nil), nil)
 			return
 		}
-		l.finish(ended("the peer ended the stream", nil), nil, false)
+		// The dialler sends no more; it gets its answers first, unless it is going to attach again.
+		l.mu.Lock()
+		resumes := l.session.Resumable() && !l.closing && l.leaving == nil
+		if !resumes {
+			l.session.HalfClosed()
+			l.halfway = true
+			c.idle = true
+			l.changed()
+		}
+		l.mu.Unlock()
+		if resumes {
+			c.lost(ended("the peer ended the stream", nil), nil)
+		}
 		return
 	}
 	st := status.Convert(err)
 	text := "the stream broke: " + st.Message()
-	if st.Code() == codes.Canceled && l.stream.Context().Err() != nil {
+	if st.Code() == codes.Canceled && c.stream.Context().Err() != nil {
 		text = "the stream was cancelled"
 	}
-	l.finish(ended(text, err), status.Error(codes.Unavailable, text), true)
+	c.lost(ended(text, err), status.Error(codes.Unavailable, text))
 }
 
 func ended(text string, cause error) *endpoint.Error {

@@ -139,6 +139,7 @@ type recorder struct {
 	mu     sync.Mutex
 	begun  int
 	events []session.Event
+	breaks []*endpoint.Error
 	ends   []*endpoint.Error
 	broken bool
 	got    func(l *Link, ev *session.Event) // called with each event, if not nil
@@ -160,6 +161,12 @@ func (r *recorder) Deliver(l *Link, frame *wire.Buffer, events []session.Event) 
 			r.got(l, &events[i])
 		}
 	}
+}
+
+func (r *recorder) Broken(_ *Link, reason *endpoint.Error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.breaks = append(r.breaks, reason)
 }
 
 func (r *recorder) Ended(_ *Link, reason *endpoint.Error, broken bool) {
@@ -223,18 +230,20 @@ func connect(t *testing.T, change ...func(*session.Limits)) *two {
 	accepted := make(chan *Link, 1)
 	w.conn = &conn{room: 1 << 16}
 	w.conn.serve = func(s Stream) error {
-		l, err := Accept(s, listening, w.conn.wg.Go)
+		c, err := Accept(s, listening, w.conn.wg.Go)
 		if err != nil {
 			return err
 		}
-		accepted <- l
-		select {
-		case <-l.Over():
-		case <-s.Context().Done():
-			l.Broken(s.Context().Err())
+		if c.First() {
+			accepted <- c.Link()
+			w.conn.wg.Go(c.Link().Wait)
 		}
-		w.conn.wg.Go(l.Wait)
-		return l.Err()
+		select {
+		case <-c.Over():
+		case <-s.Context().Done():
+			c.Broken(s.Context().Err())
+		}
+		return c.Err()
 	}
 	var err *endpoint.Error
 	if w.dialler, err = Dial(t.Context(), w.conn, newConfig(w.at[0])); err != nil {

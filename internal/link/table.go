@@ -15,6 +15,7 @@ type Table struct {
 	mu    sync.Mutex
 	links []*Link
 	byEnv map[string][]*Link // the oldest first
+	ids   map[string]*Link   // those that peers have dialled, by session
 
 	tokens map[string][]byte // of the last dialled session with an Env that is over
 	closed chan struct{}     // closed by Close
@@ -22,7 +23,7 @@ type Table struct {
 
 // NewTable returns an empty table.
 func NewTable() *Table {
-	return &Table{byEnv: make(map[string][]*Link), tokens: make(map[string][]byte), closed: make(chan struct{})}
+	return &Table{byEnv: make(map[string][]*Link), ids: make(map[string]*Link), tokens: make(map[string][]byte), closed: make(chan struct{})}
 }
 
 // Close makes the table take no more links.
@@ -61,6 +62,9 @@ func (t *Table) add(l *Link, token []byte) error {
 		return errTaken
 	}
 	t.links = append(t.links, l)
+	if !l.dialled {
+		t.ids[l.peer.Session] = l
+	}
 	if id != "" {
 		t.byEnv[id] = append(t.byEnv[id], l)
 	}
@@ -81,7 +85,9 @@ func (t *Table) Remove(l *Link) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.links = without(t.links, l)
-	if l.dialled && l.peer.EnvID != "" {
+	if !l.dialled {
+		delete(t.ids, l.peer.Session)
+	} else if l.peer.EnvID != "" {
 		t.rememberLocked(l)
 	}
 	if same := without(t.byEnv[l.peer.EnvID], l); len(same) > 0 {
@@ -108,6 +114,13 @@ func without(links []*Link, l *Link) []*Link {
 		return slices.Delete(links, i, i+1)
 	}
 	return links
+}
+
+// session returns the link of a session that a peer has dialled; nil if there is none.
+func (t *Table) session(id string) *Link {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ids[id]
 }
 
 // Get returns the oldest link with the Env, so that all messages to it take the same one; nil if there is none.

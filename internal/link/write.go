@@ -11,8 +11,9 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// write writes what the session has to say until the session ends.
-func (l *Link) write() {
+// write writes what the session has to say until the stream carries it no more.
+func (c *Carrier) write() {
+	l := c.link
 	var f wire.Frame
 	for {
 		l.mu.Lock()
@@ -23,25 +24,31 @@ func (l *Link) write() {
 			runtime.Gosched()
 			l.mu.Lock()
 		}
+		if l.carrier != c {
+			l.mu.Unlock()
+			return
+		}
 		frame := l.session.NextFrame(time.Now())
 		if frame == nil {
 			if l.done() {
+				l.flush()
 				l.mu.Unlock()
-				l.ended()
+				c.writeEnded()
 				return
 			}
-			l.idle = true
+			c.idle = true
 			l.mu.Unlock()
 			select {
-			case <-l.wake:
-			case <-l.over:
+			case <-c.wake:
+			case <-c.over:
 				return
 			}
 			continue
 		}
+		l.changed() // the timer may have to watch for its acknowledgement
 		l.mu.Unlock()
 		f.SetBytes(frame.Bytes)
-		err := l.stream.SendMsg(&f)
+		err := c.stream.SendMsg(&f)
 		frame.Release() // gRPC has copied it
 		if err != nil {
 			// The reader learns the real reason; but where it has ended already, after a half-close, nobody else does.
@@ -49,28 +56,48 @@ func (l *Link) write() {
 			halfway := l.halfway
 			l.mu.Unlock()
 			if halfway {
-				l.finish(ended("the stream broke: "+err.Error(), err), status.Error(codes.Unavailable, "the stream broke"), true)
+				c.lost(ended("the stream broke: "+err.Error(), err), status.Error(codes.Unavailable, "the stream broke"))
 			}
-			<-l.over
+			<-c.over
 			return
 		}
 	}
 }
 
-// done reports whether everything is written and nothing more is to come. The caller holds mu.
+// done reports whether everything is written, and taken over where the session outlives its streams, and nothing more is to
+// come. The caller holds mu.
 func (l *Link) done() bool {
-	return l.closing || l.halfway && l.session.OpenAsks() == 0
+	if l.leaving != nil {
+		return true
+	}
+	kept, _ := l.session.Unacknowledged()
+	return l.closing && kept == 0 || l.halfway && l.session.OpenAsks() == 0
 }
 
-// ended ends the stream after the last frame.
-func (l *Link) ended() {
-	close(l.flushed)
-	if s, ok := l.stream.(grpc.ClientStream); ok {
+// flush says that everything has been written. The caller holds mu.
+func (l *Link) flush() {
+	select {
+	case <-l.flushed:
+	default:
+		close(l.flushed)
+	}
+}
+
+// writeEnded ends the stream after the last frame.
+func (c *Carrier) writeEnded() {
+	if s, ok := c.stream.(grpc.ClientStream); ok {
 		// The listener ends the stream when it has read all; then the reader ends the session.
 		if err := s.CloseSend(); err == nil {
-			<-l.over
+			<-c.over
 			return
 		}
 	}
-	l.finish(ended("closed", nil), nil, false)
+	l := c.link
+	l.mu.Lock()
+	e := l.leaving
+	l.mu.Unlock()
+	if e == nil {
+		e = ended("closed", nil)
+	}
+	l.finish(e, nil, false)
 }

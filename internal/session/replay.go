@@ -54,10 +54,15 @@ func (s *Session) Detach(now time.Time) {
 	s.counters.Breaks++
 }
 
+// MayAttach reports whether the peer can have received that many frames.
+func (s *Session) MayAttach(received uint64) bool {
+	return s.out.acked <= received && received <= s.out.number
+}
+
 // Attach says that there is a new stream, and how much the peer has received. Every frame above that is written again, in order, and
 // what heads said is said anew: all of it may have been lost.
 func (s *Session) Attach(now time.Time, received uint64) *Violation {
-	if received > s.out.number || received < s.out.acked {
+	if !s.MayAttach(received) {
 		return violation("A37", codes.InvalidArgument, "the peer has received frame %d, where %d were sent and %d acknowledged", received, s.out.number, s.out.acked)
 	}
 	s.acknowledge(received)
@@ -72,8 +77,7 @@ func (s *Session) Attach(now time.Time, received uint64) *Violation {
 
 // restate makes the next frames say again what has been acknowledged and every total above the initial one.
 func (s *Session) restate() {
-	s.in.acked = 0
-	s.out.ackNow = true
+	s.Acknowledge()
 	for _, a := range s.in.accounts {
 		if messages, _ := a.grant.Totals(); messages > s.own.MailboxMessages {
 			s.StateCredit(a)

@@ -35,7 +35,7 @@ type Counters struct {
 	LateCancels uint64
 	// LateChunks count chunks of transfers that are over, and aborts of none that is under way (A49).
 	LateChunks uint64
-	// LateFrames count numbered frames after a bye (A43).
+	// LateFrames count numbered frames after a bye (A43), and frames of a stream that is over (A42).
 	LateFrames uint64
 	// StaleTotals count acknowledgements and credit below what was said before (A21, A22).
 	StaleTotals uint64
@@ -72,6 +72,18 @@ func New(own, peer Limits) *Session {
 
 // Counters returns the counters.
 func (s *Session) Counters() Counters { return s.counters }
+
+// CountLateFrame counts a frame that was read on a stream that carries the session no more (A42).
+func (s *Session) CountLateFrame() { s.counters.LateFrames++ }
+
+// Acknowledge makes the next frame acknowledge what has come.
+func (s *Session) Acknowledge() {
+	s.in.acked = 0
+	s.out.ackNow = true
+}
+
+// ByeWritten reports whether the last envelope of this side has been written.
+func (s *Session) ByeWritten() bool { return s.over != nil && s.out.bye == nil && s.Idle() }
 
 // CountLateCancel counts a cancel for which the owner of the session found nothing that runs.
 func (s *Session) CountLateCancel() { s.counters.LateCancels++ }

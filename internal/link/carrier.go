@@ -1,0 +1,115 @@
+package link
+
+import (
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// Carrier is one stream that carries a session for now. A session that does not outlive its streams has only one.
+type Carrier struct {
+	link    *Link
+	stream  Stream
+	release func()          // ends the stream; of the dialling side, nil on the other
+	before  <-chan struct{} // closed when the reader of the stream before has returned; nil if there was none
+
+	wake chan struct{} // tells the writer that there is something to do
+	read chan struct{} // closed when the reader has returned
+	over chan struct{} // closed when the stream carries the session no more
+	err  error         // what the listening side ends the stream with; set before over is closed
+	idle bool          // the writer waits; guarded by the link's mu
+}
+
+func newCarrier(l *Link, stream Stream, release func()) *Carrier {
+	return &Carrier{
+		link: l, stream: stream, release: release,
+		wake: make(chan struct{}, 1), read: make(chan struct{}), over: make(chan struct{}),
+	}
+}
+
+// Link returns the link of the session.
+func (c *Carrier) Link() *Link { return c.link }
+
+// First reports whether the session began with this stream.
+func (c *Carrier) First() bool { return c.before == nil }
+
+// Over is closed when the stream does not carry the session any more. On the listening side it is then to be ended with Err.
+func (c *Carrier) Over() <-chan struct{} { return c.over }
+
+// Err waits for the end, and returns the status with which the listening side ends the stream: nil for a good end.
+func (c *Carrier) Err() error {
+	<-c.over
+	return c.err
+}
+
+// Broken says that the stream has broken.
+func (c *Carrier) Broken(err error) {
+	c.lost(ended("the stream broke", err), status.Error(codes.Unavailable, "the stream broke"))
+}
+
+// takeOver makes c what carries the session, with first, if not nil, a frame that was read during the opening. The caller holds the link's
+// mu; the session lives, and nothing carries it.
+func (c *Carrier) takeOver(first *wire.Buffer) {
+	l := c.link
+	c.before = l.lastRead
+	l.carrier, l.lastRead = c, c.read
+	l.wg.Add(2)
+	go func() { defer l.wg.Done(); c.readAll(first) }()
+	go func() { defer l.wg.Done(); c.write() }()
+}
+
+// retire ends the use of c, which carries the session. The caller holds the link's mu, and calls end after it.
+func (c *Carrier) retire(err error) {
+	c.link.carrier = nil
+	c.err = err
+	close(c.over)
+}
+
+// end ends the stream, on the dialling side; on the other the gRPC handler does that, which waits for Over.
+func (c *Carrier) end() {
+	if c.release != nil {
+		c.release()
+	}
+}
+
+// lost is told that the stream is of no more use, for the reason e; streamErr is what the listening side ends it with. The session
+// waits for another one, if it can.
+func (c *Carrier) lost(e *endpoint.Error, streamErr error) {
+	l := c.link
+	l.mu.Lock()
+	if l.carrier != c {
+		l.mu.Unlock()
+		return
+	}
+	if !l.session.Resumable() || l.leaving != nil || l.closing && l.session.ByeWritten() {
+		l.mu.Unlock()
+		l.finish(e, streamErr, true)
+		return
+	}
+	c.retire(streamErr)
+	l.session.Detach(time.Now())
+	l.changed()
+	l.mu.Unlock()
+	c.end()
+	select {
+	case l.detached <- struct{}{}:
+	default: // Keep has not looked yet
+	}
+	l.handler.Broken(l, e)
+}
+
+// readAll reads until the stream ends. Frames are handed on in the order of the session, so it waits for the reader before, whose stream
+// has ended.
+func (c *Carrier) readAll(first *wire.Buffer) {
+	defer close(c.read)
+	if c.before != nil {
+		<-c.before
+	} else {
+		c.link.handler.Begun(c.link)
+	}
+	c.readFrames(first)
+}
