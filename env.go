@@ -62,6 +62,7 @@ func newEnv(opts []Option) (*Env, error) {
 		EnvID:   e.id,
 		Address: func() string { return e.Address() },
 		Limits:  e.settings.limits,
+		Resume:  true,
 		Handler: handler{e},
 		Table:   e.table,
 	}

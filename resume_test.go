@@ -1,0 +1,154 @@
+package parley_test
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/parley-rpc/parley/endpoint"
+	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
+	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
+	"github.com/parley-rpc/parley/internal/leaktest"
+)
+
+// counting is an endpoint that checks that numbers come one after the other, and tells what it has got.
+type counting struct {
+	hi
+	t    *testing.T
+	name string
+
+	mu      sync.Mutex
+	last    int
+	reached chan int // gets every hundredth number
+}
+
+func newCounting(t *testing.T, name string) *counting {
+	return &counting{t: t, name: name, reached: make(chan int, 1000)}
+}
+
+func (c *counting) Hi(_ context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+	n, err := strconv.Atoi(r.GetMsg())
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n != c.last+1 {
+		c.t.Errorf("%s: %d came after %d", c.name, n, c.last)
+	}
+	c.last = n
+	if n%100 == 0 {
+		c.reached <- n
+	}
+	return &sayhiv1.HiReply{Msg: r.GetMsg()}, nil
+}
+
+// watched counts what an Env tells an endpoint of sessions and streams.
+type watched struct {
+	hi
+	mu                              sync.Mutex
+	connected, disconnected, broken int
+}
+
+func (w *watched) OnConnected(context.Context, endpoint.Peer) {
+	w.mu.Lock()
+	w.connected++
+	w.mu.Unlock()
+}
+
+func (w *watched) OnDisconnected(context.Context, endpoint.Peer) {
+	w.mu.Lock()
+	w.disconnected++
+	w.mu.Unlock()
+}
+
+func (w *watched) OnNetworkError(context.Context, endpoint.Peer, error) {
+	w.mu.Lock()
+	w.broken++
+	w.mu.Unlock()
+}
+
+// TestCutStreams: connections are cut while sends, asks and callbacks are under way in both directions, and users see nothing
+// of it: everything arrives once and in order, and the session stays the same.
+func TestCutStreams(t *testing.T) {
+	leaktest.Check(t)
+	const messages, cuts = 5000, 20
+	host, _ := hosting(t)
+	between := newHalves(t, host.Address())
+	env := newEnv(t)
+	events := &watched{}
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), env, "events", events); err != nil {
+		t.Fatal(err)
+	}
+	there, back := newCounting(t, "there"), newCounting(t, "back")
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), host, "there", there); err != nil {
+		t.Fatal(err)
+	}
+	backRef, err := sayhiv1parley.RegisterSayHi(soon(t), env, "back", back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thereRef, err := sayhiv1parley.LookupSayHi(soon(t), env, "parley://there@"+between.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound, err := host.Bind(backRef.Ref())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	send := func(name string, ref sayhiv1parley.SayHiRef) {
+		for n := 1; n <= messages; n++ {
+			req := &sayhiv1.HiRequest{Msg: strconv.Itoa(n)}
+			var err error
+			if n%10 == 0 {
+				_, err = ref.Hi.AskSync(soon(t), req)
+			} else {
+				err = ref.Hi.Send(soon(t), req)
+			}
+			if err != nil {
+				t.Errorf("%s %d: %v", name, n, err)
+				return
+			}
+		}
+	}
+	wg.Go(func() { send("there", thereRef) })
+	wg.Go(func() { send("back", sayhiv1parley.NewSayHi(bound)) })
+	sent := make(chan struct{})
+	cutting := make(chan struct{})
+	go func() {
+		defer close(cutting)
+		for n := range cuts {
+			select {
+			case <-there.reached:
+			case <-sent:
+				return
+			}
+			if n%2 == 0 {
+				between.cutFar(t) // the dialler hears of it, too: its half is closed next
+			}
+			between.cutNear(t)
+		}
+	}()
+	wg.Wait()
+	close(sent)
+	<-cutting
+	if t.Failed() {
+		t.FailNow()
+	}
+	if there.last != messages || back.last != messages {
+		t.Errorf("%d and %d messages arrived, want %d each", there.last, back.last, messages)
+	}
+	if n := env.Counters().Sessions; n != 1 {
+		t.Errorf("%d sessions, want 1", n)
+	}
+	events.mu.Lock()
+	if events.connected != 1 || events.disconnected != 0 || events.broken == 0 {
+		t.Errorf("the Env told of %d connections, %d disconnections and %d broken streams, want 1, none and some", events.connected, events.disconnected, events.broken)
+	}
+	events.mu.Unlock()
+	end(t, env)
+	between.end(t)
+	end(t, host)
+}
