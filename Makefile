@@ -52,6 +52,10 @@ cases: race-note ## List the cases of Spark's behaviour with their tests and res
 soak: ## Run the long tests, which have the build tag soak
 	$(GO) test $(RACE) -timeout 30m -count=1 -tags soak -run Soak ./...
 
+.PHONY: chaos
+chaos: ## Break connections at random for CHAOS_S seconds, and check that nothing is lost, repeated or reordered
+	@$(GO) build -o $(TMP)/chaos ./internal/chaos && $(TMP)/chaos
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {name[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2, name[i]; n = 0}' | \

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/parley-rpc/parley"
 	"github.com/parley-rpc/parley/endpoint"
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
 	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
@@ -142,6 +143,10 @@ func TestCutStreams(t *testing.T) {
 	}
 	if n := env.Counters().Sessions; n != 1 {
 		t.Errorf("%d sessions, want 1", n)
+	}
+	sessions := env.Sessions()
+	if len(sessions) != 1 || !sessions[0].Dialled || sessions[0].Attaches == 0 || sessions[0].State != parley.SessionAttached {
+		t.Errorf("the sessions are %+v, want one that has been attached", sessions)
 	}
 	events.mu.Lock()
 	if events.connected != 1 || events.disconnected != 0 || events.broken == 0 {

@@ -138,6 +138,9 @@ func (l *Link) Counters() session.Counters {
 	return l.session.Counters()
 }
 
+// Dialled reports whether this side has opened the session.
+func (l *Link) Dialled() bool { return l.dialled }
+
 // Rotations returns how often a stream took over from one that still worked.
 func (l *Link) Rotations() uint64 {
 	l.mu.Lock()
