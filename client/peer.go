@@ -50,7 +50,7 @@ func (p *peer) connectLocked() (a *attempt, begun bool) {
 func (p *peer) connect() {
 	c := p.client
 	ctx, cancel := context.WithTimeoutCause(c.life, c.config.ConnectTimeout, errConnectTimeout)
-	l, closeConn, err := p.dial(ctx)
+	l, conn, err := p.dial(ctx)
 	cancel()
 	c.mu.Lock()
 	a := p.attempt
@@ -62,12 +62,12 @@ func (p *peer) connect() {
 	c.mu.Unlock()
 	a.link, a.err = l, err
 	if err != nil {
-		closeConn()
+		conn.Close()
 		close(a.done)
 		return
 	}
 	close(a.done)
-	l.Keep(closeConn, p.conn)
+	l.Keep(conn, p.conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p.link == l {
@@ -78,31 +78,31 @@ func (p *peer) connect() {
 	}
 }
 
-// conn returns a connection for one stream, and what closes it, unless it is the user's.
-func (p *peer) conn() (cc grpc.ClientConnInterface, closeConn func(), err *endpoint.Error) {
+// conn returns a connection for one stream; that of the user is not closed.
+func (p *peer) conn() (link.Conn, *endpoint.Error) {
 	if p.owned {
 		if c, ok := p.cc.(*grpc.ClientConn); ok {
 			c.ResetConnectBackoff() // who calls this has waited already
 		}
-		return p.cc, func() {}, nil
+		return link.Conn{ClientConnInterface: p.cc, Close: func() {}}, nil
 	}
-	conn, dialErr := grpc.NewClient("dns:///"+p.address, p.client.config.DialOptions...)
-	if dialErr != nil {
-		return nil, func() {}, &endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: dialErr.Error(), Cause: dialErr}
+	conn, err := grpc.NewClient("dns:///"+p.address, p.client.config.DialOptions...)
+	if err != nil {
+		return link.Conn{Close: func() {}}, &endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: err.Error(), Cause: err}
 	}
-	return conn, func() { _ = conn.Close() }, nil // its only error is that it is closed already
+	return link.Conn{ClientConnInterface: conn, Close: func() { _ = conn.Close() }}, nil // its only error is that it is closed already
 }
 
 var errConnectTimeout = errors.New("the time to connect is over")
 
 // dial opens a session. The second result closes the connection, which is made for this session alone unless it is the
 // user's.
-func (p *peer) dial(ctx context.Context) (*link.Link, func(), *endpoint.Error) {
-	cc, closeConn, err := p.conn()
+func (p *peer) dial(ctx context.Context) (*link.Link, link.Conn, *endpoint.Error) {
+	conn, err := p.conn()
 	if err != nil {
-		return nil, closeConn, err
+		return nil, conn, err
 	}
-	l, err := link.Dial(ctx, cc, p.client.config.Link)
+	l, err := link.Dial(ctx, conn, p.client.config.Link)
 	switch {
 	case err == nil:
 	case p.client.life.Err() != nil:
@@ -113,5 +113,5 @@ func (p *peer) dial(ctx context.Context) (*link.Link, func(), *endpoint.Error) {
 			Text: fmt.Sprintf("no answer in %s", p.client.config.ConnectTimeout), Cause: errConnectTimeout,
 		}
 	}
-	return l, closeConn, err
+	return l, conn, err
 }

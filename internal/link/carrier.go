@@ -93,12 +93,12 @@ func (c *Carrier) lost(e *endpoint.Error, streamErr error) {
 	c.retire(streamErr)
 	l.session.Detach(time.Now())
 	l.changed()
-	l.mu.Unlock()
-	c.end()
 	select {
 	case l.detached <- struct{}{}:
 	default: // Keep has not looked yet
 	}
+	l.mu.Unlock()
+	c.end()
 	l.handler.Broken(l, e)
 }
 

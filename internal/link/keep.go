@@ -2,9 +2,11 @@ package link
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/parley-rpc/parley/endpoint"
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
@@ -17,37 +19,75 @@ const (
 	mostDenied = 3
 )
 
-// Connect returns a connection to the Env of the session, and what closes it when the stream on it is over.
-type Connect func() (cc grpc.ClientConnInterface, closeConn func(), err *endpoint.Error)
-
-// Keep gives a session that this side has dialled another stream whenever it has lost one, until it ends; then it waits like Wait.
-// closeFirst closes the connection of the first stream.
-func (l *Link) Keep(closeFirst func(), connect Connect) {
-	closeConn := closeFirst
-	defer func() { closeConn() }()
-	for {
-		select {
-		case <-l.over:
-			l.Wait()
-			return
-		case <-l.detached:
-		}
-		closeConn()
-		closeConn = l.reattach(connect)
-	}
+// Conn is a connection to the Env of a session, and what closes it when the stream on it is over.
+type Conn struct {
+	grpc.ClientConnInterface
+	Close func()
 }
 
-// reattach tries to attach until it succeeds or the session ends. It returns what closes the connection.
-func (l *Link) reattach(connect Connect) (closeConn func()) {
+// Connect makes a Conn.
+type Connect func() (Conn, *endpoint.Error)
+
+// Keep gives a session that this side has dialled another stream whenever it has lost one, and before it loses one with its connection
+// where that can be foreseen, until it ends; then it waits like Wait. first is the connection of the first stream.
+func (l *Link) Keep(first Conn, connect Connect) {
+	conn := first
+	for l.awaitNeed(conn) {
+		conn = l.reattach(conn, connect)
+	}
+	conn.Close()
+	l.Wait()
+}
+
+// awaitNeed waits until the session needs another stream than that on conn, and reports false if it ends.
+func (l *Link) awaitNeed(conn Conn) bool {
+	ctx, cancel := context.WithCancel(l.life)
+	leaving := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		if leavesReady(ctx, conn.ClientConnInterface) {
+			close(leaving)
+		}
+	})
+	defer watch.Wait()
+	defer cancel()
+	select {
+	case <-l.over:
+		return false
+	case <-l.detached:
+	case <-l.drained:
+	case <-leaving:
+	}
+	return true
+}
+
+// leavesReady waits until the connection takes no new streams: the listener has announced its end (GOAWAY), while streams that it
+// has go on for a while. It reports false if ctx ends before, or if the connection does not tell.
+func leavesReady(ctx context.Context, cc grpc.ClientConnInterface) bool {
+	c, ok := cc.(*grpc.ClientConn)
+	if !ok {
+		return false
+	}
+	if c.GetState() == connectivity.Ready && !c.WaitForStateChange(ctx, connectivity.Ready) {
+		return false
+	}
+	return ctx.Err() == nil
+}
+
+// reattach tries to attach until it succeeds or the session ends. It returns the new connection, and closes the old one: after the attach
+// if the stream on it still works, since it carries the session until then.
+func (l *Link) reattach(old Conn, connect Connect) Conn {
+	defer old.Close()
 	backoff := NewBackoff()
 	denied := 0
 	for {
-		cc, closeConn, err := connect()
+		conn, err := connect()
 		if err == nil {
 			var refusal *parleyv1.Refusal
-			if refusal, err = l.tryAttach(cc); err == nil {
-				return closeConn
+			if refusal, err = l.tryAttach(conn); err == nil {
+				return conn
 			}
+			conn.Close()
 			switch refusal.GetReason() {
 			case parleyv1.Refusal_REASON_DENIED:
 				denied++
@@ -57,12 +97,11 @@ func (l *Link) reattach(connect Connect) (closeConn func()) {
 				denied = 0 // a wrong Env is that of another replica behind one address: the next attempt may find the right one
 			}
 		}
-		closeConn()
 		if denied == mostDenied {
 			l.finish(ended("the peer has refused to go on with the session: "+err.Text, err), nil, false)
 		}
 		if backoff.Pause(l.life, nil) != nil {
-			return func() {}
+			return Conn{Close: func() {}}
 		}
 	}
 }

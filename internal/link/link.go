@@ -62,6 +62,7 @@ type Link struct {
 	timerAt   time.Time // when timer fires; zero if it does not run
 
 	detached chan struct{}   // tells Keep that the stream was lost
+	drained  chan struct{}   // tells Keep that the peer is going to end the stream
 	over     chan struct{}   // closed when the session has ended
 	life     context.Context // ends with the session
 	endLife  context.CancelFunc
@@ -78,6 +79,7 @@ type Link struct {
 // prepare makes l ready for use by others, before it is in the table.
 func (l *Link) prepare() {
 	l.detached = make(chan struct{}, 1)
+	l.drained = make(chan struct{}, 1)
 	l.over = make(chan struct{})
 	l.life, l.endLife = context.WithCancel(context.Background())
 	l.flushed = make(chan struct{})

@@ -40,6 +40,12 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]se
 		return false
 	}
 	events, violation := take(time.Now(), frame.Bytes)
+	if l.session.TakeDrain() {
+		select {
+		case l.drained <- struct{}{}:
+		default: // Keep has not looked yet
+		}
+	}
 	l.changed()
 	l.mu.Unlock()
 	if l.dispatch(frame, events) {

@@ -154,6 +154,9 @@ func (s *Session) receiveHead(h *wire.Head) *Violation {
 	if len(h.Credits) > 0 {
 		s.wake()
 	}
+	if h.Drain != nil {
+		s.live.drain = true
+	}
 	if h.Ping != nil && len(s.out.pongs) < mostPongs {
 		s.out.pongs = append(s.out.pongs, *h.Ping)
 	}

@@ -13,6 +13,7 @@ type liveness struct {
 	misses    int           // pings since then
 	ping      bool          // one is due
 	stuck     time.Time     // since when the oldest unacknowledged frame has been waiting; zero if there is none
+	drain     bool          // the peer is going to end the stream
 	moved     bool          // something was acknowledged since stuck was set
 }
 

@@ -54,16 +54,15 @@ func (s *Session) Detach(now time.Time) {
 	s.counters.Breaks++
 }
 
-// MayAttach reports whether the peer can have received that many frames.
-func (s *Session) MayAttach(received uint64) bool {
-	return s.out.acked <= received && received <= s.out.number
-}
+// MayAttach reports whether the peer can have received that many frames. It may have acknowledged more: a dialler says what it has
+// received before the stream that it still has is retired.
+func (s *Session) MayAttach(received uint64) bool { return received <= s.out.number }
 
 // Attach says that there is a new stream, and how much the peer has received. Every frame above that is written again, in order, and
 // what heads said is said anew: all of it may have been lost.
 func (s *Session) Attach(now time.Time, received uint64) *Violation {
 	if !s.MayAttach(received) {
-		return violation("A37", codes.InvalidArgument, "the peer has received frame %d, where %d were sent and %d acknowledged", received, s.out.number, s.out.acked)
+		return violation("A37", codes.InvalidArgument, "the peer has received frame %d, where %d were sent", received, s.out.number)
 	}
 	s.acknowledge(received)
 	r := &s.out.replay

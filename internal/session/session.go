@@ -73,6 +73,13 @@ func New(own, peer Limits) *Session {
 // Counters returns the counters.
 func (s *Session) Counters() Counters { return s.counters }
 
+// TakeDrain reports, once, that the peer is going to end the stream.
+func (s *Session) TakeDrain() bool {
+	drain := s.live.drain
+	s.live.drain = false
+	return drain
+}
+
 // CountLateFrame counts a frame that was read on a stream that carries the session no more (A42).
 func (s *Session) CountLateFrame() { s.counters.LateFrames++ }
 
