@@ -44,6 +44,9 @@ func New(opts ...Option) (*Env, error) {
 	}
 	if e.settings.advertise != "" {
 		a, err := endpoint.ParseAddress(e.settings.advertise)
+		if err == nil {
+			err = refuseEverywhere(a)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -220,6 +223,9 @@ func (e *Env) UseConn(address string, cc grpc.ClientConnInterface) error {
 // Errors: endpoint.ErrInvalid; ErrDuplicate if the Env has an address already, or the server an Env.
 func (e *Env) Mount(r grpc.ServiceRegistrar, address string) error {
 	a, err := endpoint.ParseAddress(address)
+	if err == nil {
+		err = refuseEverywhere(a)
+	}
 	if err != nil {
 		return err
 	}

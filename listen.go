@@ -113,10 +113,23 @@ func advertised(advertise, host string, port int) (endpoint.Address, error) {
 		}
 		return endpoint.NewAddress(host, port)
 	}
-	if a, err := endpoint.ParseAddress(advertise); err == nil {
-		return a, nil
+	a, err := endpoint.ParseAddress(advertise)
+	if err != nil {
+		a, err = endpoint.NewAddress(advertise, port)
 	}
-	return endpoint.NewAddress(advertise, port)
+	if err != nil {
+		return a, err
+	}
+	return a, refuseEverywhere(a)
+}
+
+// refuseEverywhere returns why a cannot be in a Ref, or nil.
+func refuseEverywhere(a endpoint.Address) error {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil || !net.ParseIP(host).IsUnspecified() {
+		return err
+	}
+	return &endpoint.Error{Reason: endpoint.ReasonInvalid, Verb: "advertise", Text: a.String() + " is every address of whatever machine a Ref comes to"}
 }
 
 // machineAddress returns the first address of this machine that others may reach, as Spark does: "every address" means nothing in a

@@ -1,8 +1,11 @@
 package parley
 
 import (
+	"errors"
 	"net"
 	"testing"
+
+	"github.com/parley-rpc/parley/endpoint"
 )
 
 // TestNextPort: the ports to try wrap inside the range that needs no privileges.
@@ -27,6 +30,11 @@ func TestAdvertised(t *testing.T) {
 		a, err := advertised(c.advertise, c.host, 5678)
 		if err != nil || a.String() != c.want {
 			t.Errorf("advertised(%q, %q) = %v, %v, want %s", c.advertise, c.host, a, err, c.want)
+		}
+	}
+	for _, everywhere := range []string{"0.0.0.0", "::", "[::]:99", "0.0.0.0:99"} {
+		if a, err := advertised(everywhere, "", 5678); !errors.Is(err, endpoint.ErrInvalid) {
+			t.Errorf("advertised(%q) = %v, %v, want ErrInvalid", everywhere, a, err)
 		}
 	}
 	if ip := net.ParseIP(machineAddress()); ip.IsUnspecified() {

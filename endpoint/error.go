@@ -284,6 +284,14 @@ func (e *Error) GRPCStatus() *status.Status {
 	return detailed
 }
 
+// At returns e as it is for one message: where that was, and whether it may have executed. The status of a peer's error is made anew,
+// because it says those of the peer.
+func (e *Error) At(p Phase, x Execution) *Error {
+	at := *e
+	at.Phase, at.Execution, at.status = p, x, nil
+	return &at
+}
+
 // Is makes errors.Is work with the Err… variables, and with context.DeadlineExceeded and context.Canceled.
 func (e *Error) Is(target error) bool {
 	switch t := target.(type) {

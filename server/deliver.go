@@ -17,9 +17,6 @@ func (s *Server) Deliver(l *link.Link, frame *wire.Buffer, events []session.Even
 	defer deliveries.Put(d)
 	*d = delivery{server: s, link: l, frame: frame, now: time.Now(), left: len(events), run: d.run[:0]}
 	for i := range events {
-		d.bytes += len(events[i].Payload)
-	}
-	for i := range events {
 		ev := &events[i]
 		switch {
 		case ev.Refused != nil:
@@ -50,7 +47,6 @@ type delivery struct {
 	err    *endpoint.Error // why there is no hosted, or no method
 	run    []*call
 	size   int     // bytes of payloads in run
-	bytes  int     // bytes of payloads in all
 	into   *hosted // the mailbox of run
 	calls  []call  // not used yet
 	left   int     // the most calls that are still to be made
@@ -133,7 +129,7 @@ func (d *delivery) flush() {
 // endpoint holds no more than four times its window of what the others were sent.
 func (d *delivery) detach() {
 	const part = 4
-	if d.size*part >= d.bytes {
+	if d.size*part >= len(d.frame.Bytes) {
 		d.frame.Retain(len(d.run))
 		for _, c := range d.run {
 			c.frame = d.frame

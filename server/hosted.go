@@ -223,7 +223,9 @@ func (s *Server) Broadcast(event func(ctx context.Context, impl any), during str
 		}
 		h.box.PostControl(h.control(during, func(c *call) {
 			h.events.Add(-1)
-			event(c.ctx, h.impl)
+			if h.notStarted() == nil {
+				event(c.ctx, h.impl)
+			}
 		}))
 	}
 }

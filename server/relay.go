@@ -14,8 +14,11 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// mostRelays bounds the relays of an Env.
-const mostRelays = 4096
+const (
+	// mostRelays bounds the relays of an Env, and mostRelaysOfLink those for one sender. Idle ones make room for others.
+	mostRelays       = 4096
+	mostRelaysOfLink = 1024
+)
 
 // relayKey names a relay: all that one link sends to one endpoint of another Env.
 type relayKey struct {
@@ -30,6 +33,7 @@ type relay struct {
 	server *Server
 	key    relayKey
 	box    *mailbox.Box[*relayed]
+	held   int             // messages that have not been passed on; guarded by the server's mu
 	life   context.Context // ends some time after the sender's session
 	end    context.CancelFunc
 }
@@ -62,6 +66,7 @@ func (d *delivery) relay(ev *session.Event) {
 		d.link.Begin(1, func(int) (uint64, link.Running) { return ev.ID, m })
 	}
 	if r.box.Post(m) == 0 {
+		r.release()
 		d.refuse(ev, errEnvStopped())
 	}
 }
@@ -78,28 +83,72 @@ func notHere(envID string) *endpoint.Error {
 	return failure(endpoint.ReasonNotHere, endpoint.NotExecuted, "no session with Env %.64s here", envID)
 }
 
-// relay returns the relay with that key, made if there is none.
+// relay returns the relay with that key, made if there is none, for one message, after which it is to be released.
 func (s *Server) relay(key relayKey) (*relay, *endpoint.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.relays[key]; r != nil {
+		r.held++
 		return r, nil
 	}
 	if s.closed {
 		return nil, errEnvStopped()
 	}
-	if len(s.relays) >= mostRelays {
-		return nil, failure(endpoint.ReasonOverloaded, endpoint.NotExecuted, "this Env relays to %d endpoints, and to no more", mostRelays)
+	if !s.roomForRelayLocked(key.from) {
+		return nil, failure(endpoint.ReasonOverloaded, endpoint.NotExecuted, "this Env holds messages for %d endpoints of others, %d of one sender, and for no more", mostRelays, mostRelaysOfLink)
 	}
-	r := &relay{server: s, key: key}
+	r := &relay{server: s, key: key, held: 1}
 	r.life, r.end = context.WithCancel(s.life)
 	r.box = mailbox.New(mailbox.Config{}, func(_ mailbox.Turn, m *relayed) {
 		if m != nil {
 			m.pass()
+			r.release()
 		}
 	})
 	s.relays[key] = r
 	return r, nil
+}
+
+// release says that a message has been passed on, or refused.
+func (r *relay) release() {
+	r.server.mu.Lock()
+	defer r.server.mu.Unlock()
+	r.held--
+}
+
+// roomForRelayLocked reports whether there may be another relay for what from sends. An idle one is ended if there has to be.
+func (s *Server) roomForRelayLocked(from *link.Link) bool {
+	own := 0
+	var idle, ownIdle *relay
+	for key, r := range s.relays {
+		if key.from == from {
+			own++
+		}
+		if r.held == 0 {
+			idle = r
+			if key.from == from {
+				ownIdle = r
+			}
+		}
+	}
+	switch {
+	case own >= mostRelaysOfLink && ownIdle != nil:
+		s.endRelayLocked(ownIdle)
+	case own >= mostRelaysOfLink:
+		return false
+	case len(s.relays) >= mostRelays && idle != nil:
+		s.endRelayLocked(idle)
+	case len(s.relays) >= mostRelays:
+		return false
+	}
+	return true
+}
+
+// endRelayLocked ends an idle relay.
+func (s *Server) endRelayLocked(r *relay) {
+	r.box.Close(nil)
+	r.end()
+	delete(s.relays, r.key)
 }
 
 // pass hands the message to the session with the Env that it is for.
@@ -139,7 +188,9 @@ func (m *relayed) pass() {
 		defer cancel()
 	}
 	m.to.Store(to)
-	if err := to.Post(ctx, p, link.PostOptions{QueueTimeout: patience}); err != nil {
+	err := to.Post(ctx, p, link.PostOptions{QueueTimeout: patience})
+	m.event.Payload = nil // its credit returns now, and the answer may take long
+	if err != nil {
 		m.refuse(err)
 	} else if m.cancelled.Load() {
 		m.CancelCall(nil) // the first one may have come too early

@@ -96,8 +96,11 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {
 		l.session.Resume()
 	}
 	l.prepare()
-	switch err := c.Table.add(l, hello.GetNew().GetToken()); err {
+	switch unknown, err := c.Table.add(l, hello.GetNew().GetToken()); err {
 	case nil:
+		for _, old := range unknown {
+			old.finish(ended("the dialler has opened another session", nil), retired, true)
+		}
 	case errTableClosed:
 		return nil, status.Error(codes.Unavailable, "parley: "+err.Error())
 	default:

@@ -78,14 +78,26 @@ func (c *Carrier) end() {
 
 // lost is told that the stream is of no more use, for the reason e; streamErr is what the listening side ends it with. The session
 // waits for another one, if it can.
-func (c *Carrier) lost(e *endpoint.Error, streamErr error) {
+func (c *Carrier) lost(e *endpoint.Error, streamErr error) { c.lose(e, streamErr, false) }
+
+// refused is lost where the first frame that is not acknowledged may be the reason. If that is so of two streams in a row, the session ends,
+// so that poison is not written again for ever (A39).
+func (c *Carrier) refused(e *endpoint.Error, streamErr error) { c.lose(e, streamErr, true) }
+
+func (c *Carrier) lose(e *endpoint.Error, streamErr error, suspect bool) {
 	l := c.link
 	l.mu.Lock()
 	if l.carrier != c {
 		l.mu.Unlock()
 		return
 	}
-	if !l.session.Resumable() || l.leaving != nil || l.closing && l.session.ByeWritten() {
+	last := l.poison
+	l.poison = 0
+	if suspect {
+		l.poison = l.session.FirstUnacknowledged()
+	}
+	poisoned := l.poison != 0 && l.poison == last
+	if poisoned || !l.session.Resumable() || l.leaving != nil || l.closing && l.session.ByeWritten() {
 		l.mu.Unlock()
 		l.finish(e, streamErr, true)
 		return

@@ -86,7 +86,7 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		l.session.Acknowledge() // an empty frame, which says that the welcome has come
 	}
 	l.prepare()
-	if err := c.Table.add(l, nil); err != nil {
+	if _, err := c.Table.add(l, nil); err != nil {
 		o.cancel()
 		return nil, nil, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: err.Error(), Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
 	}

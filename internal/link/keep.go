@@ -31,9 +31,14 @@ type Connect func() (Conn, *endpoint.Error)
 // Keep gives a session that this side has dialled another stream whenever it has lost one, and before it loses one with its connection
 // where that can be foreseen, until it ends; then it waits like Wait. first is the connection of the first stream.
 func (l *Link) Keep(first Conn, connect Connect) {
-	conn := first
+	conn, backoff, before := first, NewBackoff(), uint64(0)
 	for l.awaitNeed(conn) {
-		conn = l.reattach(conn, connect)
+		if now := l.progress(); now != before {
+			backoff, before = NewBackoff(), now
+		} else if backoff.Pause(l.life, nil) != nil { // whatever ends streams as soon as they begin is not to be hurried
+			break
+		}
+		conn = l.reattach(conn, connect, backoff)
 	}
 	conn.Close()
 	l.Wait()
@@ -76,9 +81,8 @@ func leavesReady(ctx context.Context, cc grpc.ClientConnInterface) bool {
 
 // reattach tries to attach until it succeeds or the session ends. It returns the new connection, and closes the old one: after the attach
 // if the stream on it still works, since it carries the session until then.
-func (l *Link) reattach(old Conn, connect Connect) Conn {
+func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
 	defer old.Close()
-	backoff := NewBackoff()
 	denied := 0
 	for {
 		conn, err := connect()
@@ -104,6 +108,13 @@ func (l *Link) reattach(old Conn, connect Connect) Conn {
 			return Conn{Close: func() {}}
 		}
 	}
+}
+
+// progress returns a number that is higher if a stream has carried anything since.
+func (l *Link) progress() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session.Progress()
 }
 
 func (l *Link) tryAttach(cc grpc.ClientConnInterface) (*parleyv1.Refusal, *endpoint.Error) {

@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -55,11 +56,14 @@ type Link struct {
 	lastRead  <-chan struct{} // closed when the reader of the last carrier has returned; nil if there was none
 	epoch     uint64          // of the last stream
 	rotations uint64          // how often a stream took over from one that still worked
+	poison    uint64          // the first frame that was unacknowledged when the last stream ended because of a frame; 0 if it did not
 	closing   bool            // nothing is accepted; the writer ends the stream when all is written
 	leaving   *endpoint.Error // the peer has said bye: why; the writer ends the session when all is written
 	halfway   bool            // the dialler has half-closed: end when all is answered
 	timer     *time.Timer
 	timerAt   time.Time // when timer fires; zero if it does not run
+
+	heard atomic.Bool // the peer has sent something since the opening
 
 	detached chan struct{}   // tells Keep that the stream was lost
 	drained  chan struct{}   // tells Keep that the peer is going to end the stream
@@ -148,6 +152,13 @@ func (l *Link) Rotations() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rotations
+}
+
+// lostStream reports whether the session had a stream, and has none now.
+func (l *Link) lostStream() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session.Detached()
 }
 
 // Attached reports whether a stream carries the session at present.
@@ -338,10 +349,15 @@ func (l *Link) tick() {
 // Pending asks fail at once.
 func (l *Link) Close(e *endpoint.Error) {
 	l.mu.Lock()
+	kept, _ := l.session.Unacknowledged()
+	lonely := l.session.Detached() && l.session.Idle() && kept == 0
 	l.session.Bye(e)
 	l.closing = true
 	l.changed()
 	l.mu.Unlock()
+	if lonely { // there is nothing to be written, and nobody to write to
+		l.finish(e, nil, false)
+	}
 }
 
 // Kill ends the session at once, for the reason e.

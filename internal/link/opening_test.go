@@ -57,7 +57,7 @@ func TestDeniedWithRememberedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := newConfig(&recorder{})
 		past := &Link{peer: endpoint.Peer{EnvID: otherEnv}, dialled: true, token: []byte("past")}
-		if err := config.Table.add(past, nil); err != nil {
+		if _, err := config.Table.add(past, nil); err != nil {
 			t.Fatal(err)
 		}
 		config.Table.Remove(past)
@@ -81,7 +81,7 @@ func TestDeniedUntilAnotherWelcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := newConfig(&recorder{})
 		time.AfterFunc(50*time.Millisecond, func() {
-			if err := config.Table.add(&Link{peer: endpoint.Peer{EnvID: otherEnv}, dialled: true, token: []byte("live")}, nil); err != nil {
+			if _, err := config.Table.add(&Link{peer: endpoint.Peer{EnvID: otherEnv}, dialled: true, token: []byte("live")}, nil); err != nil {
 				t.Error(err)
 			}
 		})

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"time"
@@ -18,12 +19,13 @@ func (c *Carrier) readFrames(first *wire.Buffer) {
 	if first != nil && !c.receive(first, c.link.session.ReceiveFirst) {
 		return
 	}
-	var f wire.Frame
 	for {
+		var f wire.Frame // a new one each time: gRPC's tracing looks at old ones
 		if err := c.stream.RecvMsg(&f); err != nil {
 			c.readEnded(err)
 			return
 		}
+		c.link.heard.Store(true)
 		if !c.receive(f.Take(), c.link.session.Receive) {
 			return
 		}
@@ -48,8 +50,12 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]se
 	}
 	l.changed()
 	l.mu.Unlock()
-	if l.dispatch(frame, events) {
+	unused, kept := l.dispatch(frame, events)
+	if unused {
 		frame.Release()
+	}
+	if kept {
+		clear(events)
 	}
 	if violation != nil {
 		e := &endpoint.Error{Reason: endpoint.ReasonSessionEnded, Text: violation.Error(), Peer: l.peer.String(), Cause: violation}
@@ -74,8 +80,8 @@ func (c *Carrier) carries() bool {
 }
 
 // dispatch acts on what a frame means, in order. It reports whether nobody uses the frame any more who has not retained it: those
-// who wait for a reply may keep it.
-func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused bool) {
+// who wait for a reply may keep it; and whether the events have what should not be kept until they are used again.
+func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kept bool) {
 	unused = true
 	run := 0 // the first event that has not been handed on
 	flush := func(end int) {
@@ -86,10 +92,11 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused bool
 	}
 	for i := range events {
 		ev := &events[i]
+		kept = kept || ev.Ask != nil || len(ev.Payload) > len(frame.Bytes)
 		switch ev.Kind {
 		case wire.KindReply:
 			flush(i)
-			unused = false
+			unused = detachReply(ev, len(frame.Bytes)) && unused
 			ev.Ask.Done.Complete(response(ev))
 		case wire.KindCancel:
 			flush(i)
@@ -104,7 +111,21 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused bool
 		}
 	}
 	flush(len(events))
-	return unused
+	return unused, kept
+}
+
+// detachReply copies the payload of a reply that is a small part of its frame, which it would keep alive as a whole until somebody looks at it. It
+// reports whether the reply is no part of the frame.
+func detachReply(ev *session.Event, frame int) bool {
+	const part = 4
+	if len(ev.Payload) > frame { // it came in chunks
+		return true
+	}
+	if len(ev.Payload)*part >= frame {
+		return false
+	}
+	ev.Payload = bytes.Clone(ev.Payload)
+	return true
 }
 
 func (l *Link) cancel(id uint64) {
@@ -148,7 +169,11 @@ func (c *Carrier) readEnded(err error) {
 	if st.Code() == codes.Canceled && c.stream.Context().Err() != nil {
 		text = "the stream was cancelled"
 	}
-	c.lost(ended(text, err), status.Error(codes.Unavailable, text))
+	if st.Code() == codes.Internal || st.Code() == codes.ResourceExhausted {
+		c.refused(ended(text, err), status.Error(codes.Unavailable, text))
+	} else {
+		c.lost(ended(text, err), status.Error(codes.Unavailable, text))
+	}
 }
 
 func ended(text string, cause error) *endpoint.Error {

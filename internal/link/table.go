@@ -50,16 +50,22 @@ var (
 )
 
 // add adds l. It fails with errTaken if l claims the id of a live Env without the token of a session with it, and with
-// errTableClosed.
-func (t *Table) add(l *Link, token []byte) error {
+// errTableClosed. Sessions of which the dialler may not know, because their stream broke before it has sent anything after its hello, do not
+// count: they are returned, to be ended.
+func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.isClosed() {
-		return errTableClosed
+		return nil, errTableClosed
 	}
 	id := l.peer.EnvID
 	if same := t.byEnv[id]; id != "" && len(same) > 0 && !l.dialled && !knowsToken(same, token) {
-		return errTaken
+		for _, other := range same {
+			if other.dialled || other.heard.Load() || !other.lostStream() {
+				return nil, errTaken
+			}
+		}
+		unknown = slices.Clone(same)
 	}
 	t.links = append(t.links, l)
 	if !l.dialled {
@@ -68,7 +74,7 @@ func (t *Table) add(l *Link, token []byte) error {
 	if id != "" {
 		t.byEnv[id] = append(t.byEnv[id], l)
 	}
-	return nil
+	return unknown, nil
 }
 
 func knowsToken(links []*Link, token []byte) bool {

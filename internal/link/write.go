@@ -1,6 +1,8 @@
 package link
 
 import (
+	"errors"
+	"io"
 	"runtime"
 	"time"
 
@@ -14,7 +16,6 @@ import (
 // write writes what the session has to say until the stream carries it no more.
 func (c *Carrier) write() {
 	l := c.link
-	var f wire.Frame
 	for {
 		l.mu.Lock()
 		if !l.session.HasBatch() {
@@ -47,21 +48,28 @@ func (c *Carrier) write() {
 		}
 		l.changed() // the timer may have to watch for its acknowledgement
 		l.mu.Unlock()
-		f.SetBytes(frame.Bytes)
-		err := c.stream.SendMsg(&f)
-		frame.Release() // gRPC has copied it
+		err := c.stream.SendMsg(wire.NewFrame(frame.Bytes)) // a new one each time: gRPC's tracing looks at old ones
+		frame.Release()                                     // gRPC has copied it
 		if err != nil {
-			// The reader learns the real reason; but where it has ended already, after a half-close, nobody else does.
-			l.mu.Lock()
-			halfway := l.halfway
-			l.mu.Unlock()
-			if halfway {
-				c.lost(ended("the stream broke: "+err.Error(), err), status.Error(codes.Unavailable, "the stream broke"))
-			}
+			c.writeFailed(err)
 			<-c.over
 			return
 		}
 	}
+}
+
+// writeFailed is told why a frame could not be written. Where the stream has ended, the reader learns the real reason, if it still reads;
+// everything else, such as an interceptor's objection, nobody else hears of.
+func (c *Carrier) writeFailed(err error) {
+	l := c.link
+	l.mu.Lock()
+	halfway := l.halfway
+	l.mu.Unlock()
+	if !halfway && (errors.Is(err, io.EOF) || c.stream.Context().Err() != nil) {
+		return
+	}
+	text := "the stream broke: " + err.Error()
+	c.refused(ended(text, err), status.Error(codes.Unavailable, text))
 }
 
 // done reports whether everything is written, and taken over where the session outlives its streams, and nothing more is to

@@ -43,6 +43,17 @@ func (s *Session) Unacknowledged() (frames int, bytes uint64) {
 	return len(s.out.replay.kept), s.out.replay.bytes
 }
 
+// FirstUnacknowledged returns the number of the first frame that was written and is not acknowledged; 0 if there is none.
+func (s *Session) FirstUnacknowledged() uint64 {
+	if len(s.out.replay.kept) == 0 {
+		return 0
+	}
+	return s.out.replay.kept[0].number
+}
+
+// Progress returns a number that rises with every frame that either side has taken over.
+func (s *Session) Progress() uint64 { return s.in.received + s.out.acked }
+
 // Detach says that the stream is gone: nothing is written until Attach, and the session expires after its time-to-live.
 func (s *Session) Detach(now time.Time) {
 	r := &s.out.replay

@@ -168,15 +168,13 @@ func (s *Session) End(e *endpoint.Error) (asks []*Ask, errs []*endpoint.Error) {
 		a.window.Waiters.WakeAll()
 	}
 	for id, a := range s.asks.waiting {
-		failed := *e
-		failed.Phase = endpoint.PhaseSent
-		failed.Execution = endpoint.MayHaveExecuted
+		execution := endpoint.MayHaveExecuted
 		if id > s.out.written || a.transfer != nil && !a.transfer.written() {
-			failed.Execution = endpoint.NotExecuted
+			execution = endpoint.NotExecuted
 		}
 		s.asks.remove(a)
 		asks = append(asks, a)
-		errs = append(errs, &failed)
+		errs = append(errs, e.At(endpoint.PhaseSent, execution))
 	}
 	s.out.transfers, s.out.replies = nil, nil
 	s.out.replay.release()
@@ -204,10 +202,7 @@ func (s *Session) OpenAsks() int { return s.in.open }
 func (s *Session) Pending() int { return len(s.asks.waiting) }
 
 func sessionOver(e *endpoint.Error) *endpoint.Error {
-	failed := *e
-	failed.Phase = endpoint.PhaseQueued
-	failed.Execution = endpoint.NotExecuted
-	return &failed
+	return e.At(endpoint.PhaseQueued, endpoint.NotExecuted)
 }
 
 func overloaded(setting, text string) *endpoint.Error {
