@@ -34,6 +34,7 @@ type Client struct {
 	end    context.CancelFunc
 
 	mu     sync.Mutex
+	paths  map[path]*link.Link
 	peers  map[string]*peer // by address; those with a link or an attempt, and those with a connection of the user's
 	closed bool
 }
@@ -41,7 +42,7 @@ type Client struct {
 // New returns a Client without sessions.
 func New(c Config) *Client {
 	life, end := context.WithCancel(context.Background())
-	return &Client{config: c, life: life, end: end, peers: make(map[string]*peer)}
+	return &Client{config: c, life: life, end: end, paths: make(map[path]*link.Link), peers: make(map[string]*peer)}
 }
 
 // Use makes the Client reach address by cc, which it does not close. It fails with ErrDuplicate if there is a session with that address already, or another

@@ -20,7 +20,7 @@ type remote struct {
 	address string // of the Env, or of the one that relays; "" if there is neither
 	envID   string // in client mode
 
-	last atomic.Pointer[link.Link] // the session that the last message to address took
+	last atomic.Pointer[link.Link] // the session that the last message took
 }
 
 // Peer implements endpoint.Caller.
@@ -40,19 +40,27 @@ func (r *remote) Go(f func()) { r.client.config.Go(f) }
 // WaitsForItself implements endpoint.Caller: another Env's endpoint is never this one.
 func (r *remote) WaitsForItself(context.Context) bool { return false }
 
-// session returns the session that messages take, and the Env id that they are addressed to: it follows from the Ref alone.
+// session returns the session that messages take, and the Env id that they are addressed to: it follows from the Ref
+// alone, and for one in client mode from what the first message took.
 // The ask timeout ends the wait for one at until, unless that is zero; waited says that there may have been such a wait.
 func (r *remote) session(ctx context.Context, wait, noWait bool, until time.Time) (l *link.Link, envID string, waited bool, err *endpoint.Error) {
+	if l := r.last.Load(); l != nil && l.Live() {
+		return l, r.addressed(l), false, nil
+	}
 	if r.envID != "" {
-		if l := r.client.config.Link.Table.Get(r.envID); l != nil {
-			return l, "", false, nil
+		l := r.client.taken(r.path())
+		if l == nil {
+			if l = r.client.config.Link.Table.Get(r.envID); l != nil {
+				l = r.client.take(r.path(), l)
+			}
+		}
+		if l != nil {
+			r.last.Store(l)
+			return l, r.addressed(l), false, nil
 		}
 		if r.address == "" {
 			return nil, "", false, connecting(&endpoint.Error{Reason: endpoint.ReasonNotHere, Text: "Env " + r.envID + " has no listener and no session with this Env, and its Ref names nobody who relays"}, time.Now())
 		}
-	}
-	if l := r.last.Load(); l != nil && l.Live() {
-		return l, r.envID, false, nil
 	}
 	if !until.IsZero() {
 		bounded, cancel := context.WithDeadlineCause(ctx, until, errAskTimeout)
@@ -66,9 +74,22 @@ func (r *remote) session(ctx context.Context, wait, noWait bool, until time.Time
 		}
 		return nil, "", true, err
 	}
+	if r.envID != "" {
+		l = r.client.take(r.path(), l)
+	}
 	r.last.Store(l)
-	return l, r.envID, true, nil
+	return l, r.addressed(l), true, nil
 }
+
+// addressed returns the Env id that messages by l are addressed to: none if l ends there.
+func (r *remote) addressed(l *link.Link) string {
+	if l.Peer().EnvID == r.envID {
+		return ""
+	}
+	return r.envID
+}
+
+func (r *remote) path() path { return path{envID: r.envID, via: r.address} }
 
 // What errors name that the Env's timeouts make.
 const (
