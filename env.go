@@ -288,6 +288,11 @@ func (h handler) Deliver(l *link.Link, frame *wire.Buffer, events []session.Even
 // Broken implements link.Handler.
 func (h handler) Broken(l *link.Link, reason *endpoint.Error) { h.env.broken(l, reason) }
 
+// Unacknowledged implements link.Handler.
+func (h handler) Unacknowledged(l *link.Link, sends []session.Send, reason *endpoint.Error) {
+	h.env.unacknowledged(l, sends, reason)
+}
+
 // Ended implements link.Handler.
 func (h handler) Ended(l *link.Link, reason *endpoint.Error, broken bool) {
 	h.env.ended(l, reason, broken)

@@ -5,6 +5,8 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/session"
+	"github.com/parley-rpc/parley/internal/wire"
 )
 
 // connected tells the endpoints that a session has begun.
@@ -37,6 +39,29 @@ func (e *Env) broken(l *link.Link, reason *endpoint.Error) {
 	e.server.Broadcast(func(ctx context.Context, impl any) {
 		impl.(endpoint.NetworkErrorObserver).OnNetworkError(ctx, peer, reason)
 	}, "OnNetworkError", is[endpoint.NetworkErrorObserver])
+}
+
+// unacknowledged tells the program which sends may be lost, or logs how many if it has not asked for that.
+func (e *Env) unacknowledged(l *link.Link, sends []session.Send, reason *endpoint.Error) {
+	hook, peer := e.settings.unacknowledged, l.Peer()
+	if hook == nil {
+		e.settings.logger.Warn("parley: a session ended with sends that were not acknowledged", "peer", peer.String(), "sends", len(sends), "reason", reason.Text)
+		return
+	}
+	e.server.Go(func() {
+		defer func() {
+			if v := recover(); v != nil {
+				e.settings.logger.Error("parley: the function of WithUnacknowledged panicked", "panic", v)
+			}
+		}()
+		for i := range sends {
+			s := &sends[i]
+			hook(endpoint.Unacknowledged{
+				Peer: peer, Endpoint: s.Target.Endpoint, Method: s.Target.Method, Metadata: wire.MD(s.Metadata), Payload: s.Payload,
+				Execution: s.Execution, Reason: reason,
+			})
+		}
+	})
 }
 
 func is[T any](impl any) bool {

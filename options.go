@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/session"
 )
 
@@ -26,6 +27,7 @@ type settings struct {
 	limits         session.Limits
 	serverOptions  []grpc.ServerOption
 	dialOptions    []grpc.DialOption
+	unacknowledged func(endpoint.Unacknowledged)
 }
 
 func apply(opts []Option) settings {
@@ -109,4 +111,28 @@ func WithServerOptions(opts ...grpc.ServerOption) Option {
 // WithDialOptions adds options for the connections that the Env makes, such as grpc.WithTransportCredentials. The default is plaintext.
 func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(s *settings) { s.dialOptions = append(s.dialOptions, opts...) }
+}
+
+// WithSessionTTL sets how long a session that has lost its stream is kept, with all that waits in it, for another one. The smaller of both
+// sides' counts. The default is 60 s.
+func WithSessionTTL(d time.Duration) Option {
+	return func(s *settings) { s.limits.SessionTTL = max(d, time.Millisecond) }
+}
+
+// WithHeartbeat sets how long a peer may be silent before it is sent a ping. A stream on which three of them in a row are not answered
+// is given up, and so is one on which nothing is acknowledged for as long; the session then takes another one. The default is 10 s.
+func WithHeartbeat(d time.Duration) Option {
+	return func(s *settings) { s.limits.Heartbeat = max(d, time.Millisecond) }
+}
+
+// WithReplayWindow sets how many bytes a session keeps of what its peer has not acknowledged; then senders wait. It bounds what a stream can
+// carry in one round trip. The default is 4 MiB.
+func WithReplayWindow(bytes int) Option {
+	return func(s *settings) { s.limits.ReplayBytes = uint64(max(bytes, 1)) }
+}
+
+// WithUnacknowledged has f called for each send that its peer had not acknowledged when the session ended: once, in the order of the
+// sends of that session, on a goroutine of the Env that Shutdown waits for. The default is to log their number.
+func WithUnacknowledged(f func(endpoint.Unacknowledged)) Option {
+	return func(s *settings) { s.unacknowledged = f }
 }

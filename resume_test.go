@@ -2,9 +2,14 @@ package parley_test
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley"
 	"github.com/parley-rpc/parley/endpoint"
@@ -156,4 +161,70 @@ func TestCutStreams(t *testing.T) {
 	end(t, env)
 	between.end(t)
 	end(t, host)
+}
+
+// TestSessionExpires: when the peer stays away, everything that is pending ends within the time-to-live, each with what is known of
+// it: an ask that was under way may have executed, and what was sent since has not.
+func TestSessionExpires(t *testing.T) {
+	leaktest.Check(t)
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	host, err := parley.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), host, "hi", hiFunc(func(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		if r.GetMsg() != "block" {
+			t.Errorf("a message that was not written came: %q", r.GetMsg())
+			return nil, nil
+		}
+		close(entered)
+		<-goOn
+		return &sayhiv1.HiReply{}, nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	lost := make(chan endpoint.Unacknowledged, 10)
+	env, err := parley.New(parley.WithSessionTTL(300*time.Millisecond), parley.WithUnacknowledged(func(u endpoint.Unacknowledged) { lost <- u }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := newHalves(t, host.Address())
+	ref, err := sayhiv1parley.LookupSayHi(soon(t), env, "parley://hi@"+between.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pending := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "block"})
+	<-entered
+	between.end(t)
+	for env.Sessions()[0].State != parley.SessionDetached { // the Env is about to notice
+		runtime.Gosched()
+	}
+	for _, msg := range []string{"1", "2", "3"} {
+		if err := ref.Hi.Send(soon(t), &sayhiv1.HiRequest{Msg: msg}); err != nil {
+			t.Errorf("Send while the session has no stream: %v", err)
+		}
+	}
+	later := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "4"})
+	for future, want := range map[*endpoint.Future[sayhiv1.HiReply]]endpoint.Execution{pending: endpoint.MayHaveExecuted, later: endpoint.NotExecuted} {
+		_, err := future.Wait(soon(t))
+		var e *endpoint.Error
+		if !errors.Is(err, endpoint.ErrSessionEnded) || !errors.As(err, &e) || e.Execution != want {
+			t.Errorf("an ask ends with %v, want ErrSessionEnded, %v", err, want)
+		}
+	}
+	for _, msg := range []string{"1", "2", "3"} {
+		u := <-lost
+		req := &sayhiv1.HiRequest{}
+		if err := proto.Unmarshal(u.Payload, req); err != nil || req.GetMsg() != msg {
+			t.Errorf("reported is %q (%v), want %q", req.GetMsg(), err, msg)
+		}
+		if u.Execution != endpoint.NotExecuted || u.Endpoint != "hi" || u.Method != "sayhi.v1.SayHi/Hi" || u.Reason == nil {
+			t.Errorf("reported is %+v", u)
+		}
+	}
+	close(goOn)
+	end(t, env, host)
+	if n := len(lost); n != 0 {
+		t.Errorf("%d further sends are reported", n)
+	}
 }

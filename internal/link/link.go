@@ -24,6 +24,8 @@ type Handler interface {
 	Deliver(l *Link, frame *wire.Buffer, events []session.Event)
 	// Broken says that the session has lost its stream, for that reason, and waits for another one.
 	Broken(l *Link, reason *endpoint.Error)
+	// Unacknowledged says which sends the peer had not acknowledged when the session ended, if there are any. It comes before Ended.
+	Unacknowledged(l *Link, sends []session.Send, reason *endpoint.Error)
 	// Ended says that the session is over, once, and why. broken tells an end that nobody announced.
 	Ended(l *Link, reason *endpoint.Error, broken bool)
 }
@@ -418,6 +420,7 @@ func (l *Link) discard(e *endpoint.Error) {
 // endSession ends the session and completes what is pending in it. It returns what carried it, if anything did.
 func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 	l.mu.Lock()
+	sends := l.session.UnacknowledgedSends()
 	asks, errs := l.session.End(e)
 	c := l.carrier
 	if c != nil {
@@ -429,6 +432,9 @@ func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 	l.mu.Unlock()
 	for i, a := range asks {
 		a.Done.Complete(endpoint.Response{Err: errs[i]})
+	}
+	if len(sends) > 0 {
+		l.handler.Unacknowledged(l, sends, e)
 	}
 	return c
 }

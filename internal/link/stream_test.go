@@ -136,13 +136,14 @@ func (s *serverStream) RecvMsg(m any) error {
 
 // recorder is a Handler that remembers. Its fields may be read when all goroutines wait.
 type recorder struct {
-	mu     sync.Mutex
-	begun  int
-	events []session.Event
-	breaks []*endpoint.Error
-	ends   []*endpoint.Error
-	broken bool
-	got    func(l *Link, ev *session.Event) // called with each event, if not nil
+	mu             sync.Mutex
+	begun          int
+	events         []session.Event
+	breaks         []*endpoint.Error
+	unacknowledged []session.Send
+	ends           []*endpoint.Error
+	broken         bool
+	got            func(l *Link, ev *session.Event) // called with each event, if not nil
 }
 
 func (r *recorder) Begun(*Link) {
@@ -161,6 +162,12 @@ func (r *recorder) Deliver(l *Link, frame *wire.Buffer, events []session.Event) 
 			r.got(l, &events[i])
 		}
 	}
+}
+
+func (r *recorder) Unacknowledged(_ *Link, sends []session.Send, _ *endpoint.Error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unacknowledged = append(r.unacknowledged, sends...)
 }
 
 func (r *recorder) Broken(_ *Link, reason *endpoint.Error) {

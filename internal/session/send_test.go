@@ -1,0 +1,55 @@
+package session
+
+import (
+	"testing"
+
+	"github.com/parley-rpc/parley/endpoint"
+)
+
+// TestUnacknowledgedSends: each send is reported with what is known of it, and nothing that was acknowledged.
+func TestUnacknowledgedSends(t *testing.T) {
+	p := newResuming(t)
+	s := p.side[0]
+	post := func(name string, payload []byte) {
+		t.Helper()
+		if ok, err := s.Post(sending(name, payload)); !ok {
+			t.Fatal(err)
+		}
+	}
+	post("acknowledged", nil)
+	p.settle()
+	p.now = p.now.Add(ackDelay)
+	p.side[1].Tick(p.now)
+	p.settle()
+	large := make([]byte, 3*ChunkBytes)
+	post("written", []byte("text"))
+	post("half", large)
+	s.NextFrame(p.now)
+	s.NextFrame(p.now) // the first chunk
+	if ok, err := s.Post(asking("ask", nil)); !ok {
+		t.Fatal(err)
+	}
+	post("queued", []byte("more"))
+	want := []struct {
+		name      string
+		size      int
+		execution endpoint.Execution
+	}{
+		{"written", 4, endpoint.MayHaveExecuted},
+		{"half", len(large), endpoint.NotExecuted},
+		{"queued", 4, endpoint.NotExecuted},
+	}
+	got := s.UnacknowledgedSends()
+	if len(got) != len(want) {
+		t.Fatalf("%d sends: %+v", len(got), got)
+	}
+	for i, w := range want {
+		if g := got[i]; g.Target.Endpoint != w.name || len(g.Payload) != w.size || g.Execution != w.execution {
+			t.Errorf("send %d: %s, %d bytes, %v; want %+v", i, g.Target.Endpoint, len(g.Payload), g.Execution, w)
+		}
+	}
+	s.End(errEnded)
+	if got := s.UnacknowledgedSends(); len(got) != 0 {
+		t.Errorf("%d sends are reported again", len(got))
+	}
+}
