@@ -66,8 +66,10 @@ func newEnv(opts []Option) (*Env, error) {
 		Address: func() string { return e.Address() },
 		Limits:  e.settings.limits,
 		Resume:  true,
-		Handler: handler{e},
-		Table:   e.table,
+
+		StreamAge: e.settings.streamAge,
+		Handler:   handler{e},
+		Table:     e.table,
 	}
 	e.server = server.New(server.Config{
 		Link: config, Ref: e.ref, Bind: e.Bind, Logger: e.settings.logger,

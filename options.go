@@ -27,6 +27,7 @@ type settings struct {
 	limits         session.Limits
 	serverOptions  []grpc.ServerOption
 	dialOptions    []grpc.DialOption
+	streamAge      time.Duration
 	unacknowledged func(endpoint.Unacknowledged)
 }
 
@@ -136,3 +137,8 @@ func WithReplayWindow(bytes int) Option {
 func WithUnacknowledged(f func(endpoint.Unacknowledged)) Option {
 	return func(s *settings) { s.unacknowledged = f }
 }
+
+// WithStreamAge has the sessions that peers open with this Env move to another stream, and connection, when theirs is that old, give or take a
+// tenth: before a load balancer cuts it, or to spread peers over new machines. Nothing is lost or repeated by that. The default is never;
+// a listener that ends its connections by itself (gRPC's MaxConnectionAge) is moved away from, too.
+func WithStreamAge(d time.Duration) Option { return func(s *settings) { s.streamAge = d } }

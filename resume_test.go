@@ -228,3 +228,45 @@ func TestSessionExpires(t *testing.T) {
 		t.Errorf("%d further sends are reported", n)
 	}
 }
+
+// TestStreamAge: sessions move to another stream before theirs is cut, and nobody hears of it.
+func TestStreamAge(t *testing.T) {
+	leaktest.Check(t)
+	host, err := parley.Listen("127.0.0.1:0", parley.WithStreamAge(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := newCounting(t, "there")
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), host, "there", there); err != nil {
+		t.Fatal(err)
+	}
+	events := &watched{}
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), host, "events", events); err != nil {
+		t.Fatal(err)
+	}
+	env := newEnv(t)
+	ref, err := sayhiv1parley.LookupSayHi(soon(t), env, "parley://there@"+host.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for host.Sessions()[0].Rotations < 5 {
+		n++
+		if _, err := ref.Hi.AskSync(soon(t), &sayhiv1.HiRequest{Msg: strconv.Itoa(n)}); err != nil {
+			t.Fatalf("ask %d: %v", n, err)
+		}
+		select {
+		case <-there.reached:
+		default:
+		}
+	}
+	if got := env.Sessions(); len(got) != 1 || got[0].Rotations == 0 {
+		t.Errorf("the dialler's sessions: %+v", got)
+	}
+	events.mu.Lock()
+	if events.connected != 1 || events.disconnected != 0 || events.broken != 0 {
+		t.Errorf("the Env told of %d connections, %d disconnections and %d broken streams, want 1 and none", events.connected, events.disconnected, events.broken)
+	}
+	events.mu.Unlock()
+	end(t, env, host)
+}

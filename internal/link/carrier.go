@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -17,11 +18,12 @@ type Carrier struct {
 	release func()          // ends the stream; of the dialling side, nil on the other
 	before  <-chan struct{} // closed when the reader of the stream before has returned; nil if there was none
 
-	wake chan struct{} // tells the writer that there is something to do
-	read chan struct{} // closed when the reader has returned
-	over chan struct{} // closed when the stream carries the session no more
-	err  error         // what the listening side ends the stream with; set before over is closed
-	idle bool          // the writer waits; guarded by the link's mu
+	wake  chan struct{} // tells the writer that there is something to do
+	read  chan struct{} // closed when the reader has returned
+	over  chan struct{} // closed when the stream carries the session no more
+	err   error         // what the listening side ends the stream with; set before over is closed
+	aging *time.Timer   // runs drain; nil if the stream does not age; guarded by the link's mu
+	idle  bool          // the writer waits; guarded by the link's mu
 }
 
 func newCarrier(l *Link, stream Stream, release func()) *Carrier {
@@ -57,6 +59,9 @@ func (c *Carrier) takeOver(first *wire.Buffer) {
 	l := c.link
 	c.before = l.lastRead
 	l.carrier, l.lastRead = c, c.read
+	if age := l.config.StreamAge; age > 0 && !l.dialled && l.session.Resumable() {
+		c.aging = time.AfterFunc(time.Duration(float64(age)*(0.9+0.2*rand.Float64())), c.drain)
+	}
 	l.wg.Add(2)
 	go func() { defer l.wg.Done(); c.readAll(first) }()
 	go func() { defer l.wg.Done(); c.write() }()
@@ -67,6 +72,27 @@ func (c *Carrier) retire(err error) {
 	c.link.carrier = nil
 	c.err = err
 	close(c.over)
+	if c.aging != nil {
+		c.aging.Stop()
+	}
+}
+
+// drainGrace is how long a dialler may take to move a session, before its old stream is ended.
+const drainGrace = 5 * time.Second
+
+// drain announces the end of the stream, and ends it if the dialler does not move the session.
+func (c *Carrier) drain() {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.carrier != c {
+		return
+	}
+	l.session.Drain(drainGrace)
+	c.aging = time.AfterFunc(drainGrace, func() {
+		c.lost(ended("the stream has come of age", nil), status.Error(codes.Unavailable, "parley: the stream has come of age"))
+	})
+	l.changed()
 }
 
 // end ends the stream, on the dialling side; on the other the gRPC handler does that, which waits for Over.

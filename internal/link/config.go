@@ -25,6 +25,8 @@ type Config struct {
 	Limits session.Limits
 	// Resume says that sessions outlive their streams, where the peer agrees.
 	Resume bool
+	// StreamAge is when a listener has the dialler move a session to another stream, give or take a tenth; zero for never.
+	StreamAge time.Duration
 	// Handler gets what links receive.
 	Handler Handler
 	// Table has the links that live.

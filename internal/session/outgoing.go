@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/parley-rpc/parley/endpoint"
+	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
 	"github.com/parley-rpc/parley/internal/credit"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -58,9 +59,10 @@ type outgoing struct {
 	routes   map[wire.Target]*route
 	last     *route // the route of the last message: the next one often takes it again
 
-	ackNow  bool       // an acknowledgement is due
-	dirty   []*Account // credit to be stated
-	dirtyIn bool       // the session's credit is to be stated
+	ackNow  bool          // an acknowledgement is due
+	dirty   []*Account    // credit to be stated
+	drain   time.Duration // after which this side is going to end the stream, which it is about to announce; 0 if not
+	dirtyIn bool          // the session's credit is to be stated
 	pongs   []uint64
 	scratch wire.Envelope
 }
@@ -310,7 +312,7 @@ func (s *Session) HasFrame() bool {
 
 func (s *Session) headDue() bool {
 	o := &s.out
-	return o.ackNow || len(o.dirty) > 0 || o.dirtyIn || len(o.pongs) > 0 || s.live.ping
+	return o.ackNow || len(o.dirty) > 0 || o.dirtyIn || len(o.pongs) > 0 || s.live.ping || o.drain > 0
 }
 
 // NextFrame returns the next frame to write, encoded, or nil if there is none. Who has written it releases it. Batches and
@@ -397,6 +399,10 @@ func (s *Session) appendHead(frame *wire.Buffer, h wire.Head) {
 	s.in.ackAt, o.ackNow = time.Time{}, false
 	if len(o.pongs) > 0 {
 		h.Pong = &o.pongs[0]
+	}
+	if o.drain > 0 {
+		h.Drain = &parleyv1.Drain{DeadlineMs: milliseconds(o.drain)}
+		o.drain = 0
 	}
 	if s.live.ping {
 		s.live.ping = false

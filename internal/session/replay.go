@@ -78,7 +78,7 @@ func (s *Session) Attach(now time.Time, received uint64) *Violation {
 	s.acknowledge(received)
 	r := &s.out.replay
 	r.detached, r.next = false, 0
-	s.out.pongs = nil
+	s.out.pongs, s.out.drain = nil, 0
 	s.live.restart(now)
 	s.counters.Attaches++
 	s.restate()

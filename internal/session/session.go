@@ -73,6 +73,9 @@ func New(own, peer Limits) *Session {
 // Counters returns the counters.
 func (s *Session) Counters() Counters { return s.counters }
 
+// Drain announces that this side, which has been dialled, is going to end the stream after d.
+func (s *Session) Drain(d time.Duration) { s.out.drain = d }
+
 // TakeDrain reports, once, that the peer is going to end the stream.
 func (s *Session) TakeDrain() bool {
 	drain := s.live.drain
