@@ -245,6 +245,9 @@ func TestStreamAge(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := newEnv(t)
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), env, "events", events); err != nil {
+		t.Fatal(err)
+	}
 	ref, err := sayhiv1parley.LookupSayHi(soon(t), env, "parley://there@"+host.Address())
 	if err != nil {
 		t.Fatal(err)
@@ -264,8 +267,8 @@ func TestStreamAge(t *testing.T) {
 		t.Errorf("the dialler's sessions: %+v", got)
 	}
 	events.mu.Lock()
-	if events.connected != 1 || events.disconnected != 0 || events.broken != 0 {
-		t.Errorf("the Env told of %d connections, %d disconnections and %d broken streams, want 1 and none", events.connected, events.disconnected, events.broken)
+	if events.connected != 2 || events.disconnected != 0 || events.broken != 0 {
+		t.Errorf("the Envs told of %d connections, %d disconnections and %d broken streams, want 1 each, and none", events.connected, events.disconnected, events.broken)
 	}
 	events.mu.Unlock()
 	end(t, env, host)

@@ -95,16 +95,19 @@ func attached(stream Stream, c *Config, a *parleyv1.Attach) (*Carrier, error) {
 // attach puts the session on a new stream of cc, whether it has one or not. refusal is why the listener has refused.
 func (l *Link) attach(ctx context.Context, cc grpc.ClientConnInterface) (refusal *parleyv1.Refusal, err *endpoint.Error) {
 	l.mu.Lock()
+	l.attaching = true
 	l.epoch++
 	a := &parleyv1.Attach{Session: l.peer.Session, Token: l.token, Epoch: l.epoch, Received: l.session.Received(), EnvId: l.peer.EnvID}
 	l.mu.Unlock()
 	hello := l.config.hello()
 	hello.Opening = &parleyv1.Hello_Attach{Attach: a}
 	o, err := open(ctx, cc, hello)
+	l.mu.Lock()
+	l.attaching = false
 	if err != nil {
+		l.mu.Unlock()
 		return o.refusal, err
 	}
-	l.mu.Lock()
 	if !l.Live() {
 		l.mu.Unlock()
 		o.cancel()

@@ -128,6 +128,8 @@ func (c *Carrier) lose(e *endpoint.Error, streamErr error, suspect bool) {
 		l.finish(e, streamErr, true)
 		return
 	}
+	// The listener ends the old stream when it has taken the new one, which may be known here before that is.
+	moving := l.attaching && status.Code(e.Cause) == codes.Aborted
 	c.retire(streamErr)
 	l.session.Detach(time.Now())
 	l.changed()
@@ -137,7 +139,9 @@ func (c *Carrier) lose(e *endpoint.Error, streamErr error, suspect bool) {
 	}
 	l.mu.Unlock()
 	c.end()
-	l.handler.Broken(l, e)
+	if !moving {
+		l.handler.Broken(l, e)
+	}
 }
 
 // readAll reads until the stream ends. Frames are handed on in the order of the session, so it waits for the reader before, whose stream

@@ -59,6 +59,7 @@ type Link struct {
 	epoch     uint64          // of the last stream
 	rotations uint64          // how often a stream took over from one that still worked
 	poison    uint64          // the first frame that was unacknowledged when the last stream ended because of a frame; 0 if it did not
+	attaching bool            // Keep is opening another stream
 	closing   bool            // nothing is accepted; the writer ends the stream when all is written
 	leaving   *endpoint.Error // the peer has said bye: why; the writer ends the session when all is written
 	halfway   bool            // the dialler has half-closed: end when all is answered
