@@ -14,7 +14,8 @@ import (
 const (
 	// endGrace is how long what is left may take at the end of a shutdown, when its context has ended.
 	endGrace = time.Second
-	// closeGrace is how long a peer may take to end a stream on which everything has been written.
+	// closeGrace is how long a peer may take to end a stream on which everything has been written, and to come back after it has
+	// lost one.
 	closeGrace = 5 * time.Second
 )
 
@@ -37,7 +38,7 @@ func (e *Env) Wait(ctx context.Context) error {
 // has its OnStop called; what is queued for peers is written, and sessions are closed in good order; what is still pending
 // fails with endpoint.ErrEnvStopped; the Env's own gRPC server is stopped. It is bounded by ctx, or by the drain timeout
 // (30 s unless set) if ctx has no deadline: after that mailboxes are failed rather than drained, contexts of handlers are
-// cancelled and connections are cut, all within a second more, and the error names the endpoints whose handlers have not returned and the peers to
+// cancelled and connections are cut (after 5 s where a session has no stream), all within a second more, and the error names the endpoints whose handlers have not returned and the peers to
 // which not everything was written.
 //
 // It may be called any number of times; a further call waits for the first, or until its own ctx ends. Called with the context
@@ -104,15 +105,30 @@ func (e *Env) closeSessions(ctx context.Context) error {
 	}
 	ctx, cancel := atLeast(ctx, endGrace)
 	defer cancel()
+	// Who has lost a stream may have another one soon; how long that is worth waiting for depends on what there is to be written.
+	short, cancelShort := context.WithTimeout(ctx, endGrace)
+	defer cancelShort()
+	long, cancelLong := context.WithTimeout(ctx, closeGrace)
+	defer cancelLong()
 	var cut []string
 	for _, l := range links {
+		patience, empty := ctx, l.Empty()
+		switch {
+		case l.Attached():
+		case empty:
+			patience = short
+		default:
+			patience = long
+		}
 		select {
 		case <-l.Over():
 			continue
 		case <-l.Flushed():
 			awaitEnd(ctx, l)
-		case <-ctx.Done():
-			cut = append(cut, l.Peer().String())
+		case <-patience.Done():
+			if !empty {
+				cut = append(cut, l.Peer().String())
+			}
 		}
 		l.Kill(over)
 	}

@@ -177,7 +177,9 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	}
 	a.link, a.ask.Expires = l, expires
 	p.Ask = &a.ask
-	p.RemainingMicros = uint64(remaining/time.Microsecond) + 1
+	if p.Receipt = q.Receipt; !p.Receipt {
+		p.RemainingMicros = uint64(remaining/time.Microsecond) + 1
+	}
 	if expires.IsZero() || remaining >= o.QueueTimeout {
 		return l.Post(ctx, &p, o)
 	}

@@ -16,6 +16,7 @@ type call struct {
 	core    *methodCore
 	started time.Time
 	done    chan struct{} // closed by Complete, or, if again is set, sent to
+	verb    string        // "" for an ask
 	again   bool          // the call is used again when it is over
 	setting string        // what controls when the ask ends
 
@@ -59,6 +60,7 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 		c.core.watches.add(ctx, c)
 	}
 	r.Started, r.Reuse = c.started, reuse
+	r.Receipt = c.verb == verbReceipt
 	c.setting = settingAskTimeout
 	if !r.Deadline.IsZero() {
 		c.setting = settingContext
@@ -105,11 +107,7 @@ func (c *call) outcome() (any, *Error) {
 		*c.md.trailer = r.Trailer
 	}
 	if r.Err != nil {
-		err := c.core.describe(r.Err, verbAsk, c.started)
-		if err.Reason == ReasonTimeout && err.Setting == "" { // the receiver's clock was first; it does not know
-			err.Setting = c.setting
-		}
-		return nil, err
+		return nil, c.describe(r.Err)
 	}
 	if r.JSON {
 		return nil, c.core.describe(&Error{Reason: ReasonUndecodable, Text: "the reply is JSON where protobuf was asked for", Phase: PhaseSent, Execution: MayHaveExecuted}, verbAsk, c.started)
@@ -119,6 +117,19 @@ func (c *call) outcome() (any, *Error) {
 		return nil, c.core.describe(&Error{Reason: ReasonUndecodable, Text: "reply: " + err.Error(), Phase: PhaseSent, Execution: MayHaveExecuted, Cause: err}, verbAsk, c.started)
 	}
 	return res, nil
+}
+
+// describe completes the error that ended the call.
+func (c *call) describe(e *Error) *Error {
+	verb := c.verb
+	if verb == "" {
+		verb = verbAsk
+	}
+	err := c.core.describe(e, verb, c.started)
+	if err.Reason == ReasonTimeout && err.Setting == "" { // the receiver's clock was first; it does not know
+		err.Setting = c.setting
+	}
+	return err
 }
 
 // ContextError returns the error of a call whose ctx has ended while it waited for its reply.

@@ -76,6 +76,8 @@ type Request struct {
 	// Reuse is what Ask returned for an ask that is over, if the caller has no other use for it: Ask may return it again.
 	// Nil if there is none.
 	Reuse Pending
+	// Receipt of an ask says that it is a send, and that what is waited for is its receipt.
+	Receipt bool
 	// NoWait fails at once where the message would have to wait for a session or for room.
 	NoWait bool
 }

@@ -38,6 +38,7 @@ const (
 	verbSend    = "send"
 	verbTrySend = "try-send"
 	verbAsk     = "ask"
+	verbReceipt = "send with receipt"
 )
 
 // NewMethod returns the method with the full name "package.Service/Method" of the endpoint that b is bound to.
@@ -80,6 +81,26 @@ func (m Method[Req, Res]) Send(ctx context.Context, req *Req, opts ...grpc.CallO
 // TrySend is Send that never waits: where Send would, it fails with ErrOverloaded or ErrUnreachable.
 func (m Method[Req, Res]) TrySend(ctx context.Context, req *Req, opts ...grpc.CallOption) error {
 	return m.core.send(ctx, verbTrySend, req, opts, true)
+}
+
+// SendWithReceipt hands req over like Send, and returns a Receipt, which tells when the endpoint's mailbox has taken the message, or why it
+// has not. That costs an answer for each message; it says nothing of the handler, for which there is Ask. The wait for it ends with ctx, or
+// with the Env's ask timeout if ctx has no deadline; the message is not taken back by that. Like Ask it has one error path: everything comes
+// out of Wait.
+//
+// Errors: those of Send; ErrEndpointNotFound, ErrEndpointStopped, ErrMethodNotFound and the like of the peer, not executed;
+// ErrSessionEnded, which says whether the message may have been taken; ErrTimeout and ErrCancelled of ctx, may have executed.
+func (m Method[Req, Res]) SendWithReceipt(ctx context.Context, req *Req, opts ...grpc.CallOption) *Receipt {
+	r := &Receipt{call: call{core: m.core, done: make(chan struct{}), verb: verbReceipt}}
+	if m.core != nil && m.core.fake != nil {
+		if _, err := m.core.fake(ctx, req); err != nil {
+			r.call.response.Err = AsError(err)
+		}
+		close(r.call.done)
+		return r
+	}
+	r.call.start(ctx, req, opts, true, nil)
+	return r
 }
 
 // Ask hands over req, as Send does, and returns a future for the reply. Every error comes out of the future. The ask ends when ctx

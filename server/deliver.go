@@ -15,7 +15,7 @@ import (
 func (s *Server) Deliver(l *link.Link, frame *wire.Buffer, events []session.Event) {
 	d := deliveries.Get().(*delivery)
 	defer deliveries.Put(d)
-	*d = delivery{server: s, link: l, frame: frame, now: time.Now(), left: len(events), run: d.run[:0]}
+	*d = delivery{server: s, link: l, frame: frame, now: time.Now(), left: len(events), run: d.run[:0], wanted: d.wanted[:0]}
 	for i := range events {
 		ev := &events[i]
 		switch {
@@ -48,8 +48,15 @@ type delivery struct {
 	run    []*call
 	size   int     // bytes of payloads in run
 	into   *hosted // the mailbox of run
-	calls  []call  // not used yet
-	left   int     // the most calls that are still to be made
+	wanted []receipt
+	calls  []call // not used yet
+	left   int    // the most calls that are still to be made
+}
+
+// receipt is one that a message of a run wants.
+type receipt struct {
+	at int // in the run
+	id uint64
 }
 
 // deliveries keeps the room for runs.
@@ -70,6 +77,10 @@ func (d *delivery) add(ev *session.Event) {
 	}
 	c := d.newCall()
 	c.hosted, c.method, c.id = d.hosted, d.method, ev.ID
+	if ev.Kind == wire.KindSend && ev.ID != 0 {
+		c.id = 0
+		d.wanted = append(d.wanted, receipt{len(d.run), ev.ID})
+	}
 	c.payload, c.encoding = ev.Payload, ev.Encoding
 	c.link, c.account, c.cost = d.link, ev.Account, ev.Cost
 	c.begin(wire.MD(ev.Metadata), d.deadline(ev))
@@ -117,6 +128,14 @@ func (d *delivery) flush() {
 	d.link.Begin(len(d.run), func(i int) (uint64, link.Running) { return d.run[i].id, d.run[i].ctx })
 	d.detach()
 	n := d.into.box.Post(d.run...)
+	for _, w := range d.wanted {
+		if w.at < n {
+			d.link.Receipt(w.id, nil)
+		} else {
+			d.link.Receipt(w.id, statusOf(d.server.closedMailbox(d.into.name)))
+		}
+	}
+	d.wanted = d.wanted[:0]
 	for _, c := range d.run[n:] {
 		c.refuse(d.server.closedMailbox(d.into.name))
 	}
@@ -147,8 +166,12 @@ func (d *delivery) detach() {
 // refuse ends a message that has no mailbox.
 func (d *delivery) refuse(ev *session.Event, e *endpoint.Error) {
 	d.link.Take(ev.Account, ev.Cost)
-	if ev.Kind != wire.KindSend {
+	switch {
+	case ev.Kind != wire.KindSend:
 		d.link.Reply(&session.Reply{ID: ev.ID, Status: statusOf(e)})
+		return
+	case ev.ID != 0:
+		d.link.Receipt(ev.ID, statusOf(e))
 		return
 	}
 	d.server.drop(ev.To.Endpoint, ev.To.Method, e)

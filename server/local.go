@@ -96,6 +96,10 @@ func (l *localCaller) Send(ctx context.Context, r endpoint.Request) error {
 // Ask implements endpoint.Caller.
 func (l *localCaller) Ask(ctx context.Context, r endpoint.Request, done endpoint.Completion) endpoint.Pending {
 	a := &localAsk{server: l.server, done: done}
+	if r.Receipt {
+		a.complete(endpoint.Response{Err: l.post(ctx, &r, nil)})
+		return a
+	}
 	if err := l.post(ctx, &r, a); err != nil {
 		a.complete(endpoint.Response{Err: err})
 	}

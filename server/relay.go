@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/mailbox"
@@ -171,10 +173,14 @@ func (m *relayed) pass() {
 	ctx := m.relay.life
 	// A send was accepted, so it waits for room as long as both sessions live; its sender waits behind it.
 	patience := time.Duration(math.MaxInt64)
-	if m.event.Kind == wire.KindAsk {
+	switch {
+	case m.event.Kind == wire.KindAsk:
 		patience = s.config.QueueTimeout
 		m.ask.Done = m
 		p.Ask = &m.ask
+	case m.event.ID != 0:
+		m.ask.Done = m
+		p.Ask, p.Receipt = &m.ask, true
 	}
 	if !m.deadline.IsZero() {
 		remaining := time.Until(m.deadline)
@@ -199,15 +205,27 @@ func (m *relayed) pass() {
 
 // refuse ends a message that was not passed on.
 func (m *relayed) refuse(e *endpoint.Error) {
-	if m.event.Kind == wire.KindAsk {
+	switch {
+	case m.event.Kind == wire.KindAsk:
 		m.relay.key.from.Reply(&session.Reply{ID: m.event.ID, Status: statusOf(e)})
+		return
+	case m.event.ID != 0:
+		m.relay.key.from.Receipt(m.event.ID, statusOf(e))
 		return
 	}
 	m.relay.server.drop(m.event.To.Endpoint, m.event.To.Method, e)
 }
 
-// Complete implements endpoint.Completion: it passes the reply back.
+// Complete implements endpoint.Completion: it passes the reply, or the receipt, back.
 func (m *relayed) Complete(r endpoint.Response) {
+	if m.event.Kind == wire.KindSend {
+		var st *spb.Status
+		if r.Err != nil {
+			st = statusOf(r.Err)
+		}
+		m.relay.key.from.Receipt(m.event.ID, st)
+		return
+	}
 	reply := &session.Reply{ID: m.event.ID}
 	if r.Err != nil {
 		reply.Status = statusOf(r.Err)

@@ -90,11 +90,8 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {
 
 		principal: principal(stream.Context()),
 	}
-	var capabilities []string
-	if c.Resume && slices.Contains(hello.GetCapabilities(), resume) {
-		capabilities = []string{resume}
-		l.session.Resume()
-	}
+	capabilities := slices.DeleteFunc(c.capabilities(), func(has string) bool { return !slices.Contains(hello.GetCapabilities(), has) })
+	l.agree(capabilities)
 	l.prepare()
 	switch unknown, err := c.Table.add(l, hello.GetNew().GetToken()); err {
 	case nil:

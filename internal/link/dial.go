@@ -68,10 +68,11 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		return nil, o.refusal, err
 	}
 	w := o.welcome
-	resumes := slices.Contains(w.GetCapabilities(), resume)
-	if len(w.GetCapabilities()) > 1 || len(w.GetCapabilities()) == 1 && !(resumes && c.Resume) {
-		o.cancel()
-		return nil, nil, unreachable(ctx, fmt.Errorf("the welcome agrees to capabilities that were not offered: %.300q", w.GetCapabilities()))
+	for _, agreed := range w.GetCapabilities() {
+		if !slices.Contains(hello.GetCapabilities(), agreed) {
+			o.cancel()
+			return nil, nil, unreachable(ctx, fmt.Errorf("the welcome agrees to capabilities that were not offered: %.300q", w.GetCapabilities()))
+		}
 	}
 	l := &Link{
 		peer:    endpoint.Peer{EnvID: w.GetEnvId(), Address: w.GetAddress(), Remote: remoteAddr(o.stream.Context()), Session: w.GetSession()},
@@ -81,8 +82,8 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		token:   bytes.Clone(w.GetToken()),
 		session: session.New(c.Limits, session.LimitsFromProto(w.GetLimits())),
 	}
-	if resumes {
-		l.session.Resume()
+	l.agree(w.GetCapabilities())
+	if l.session.Resumable() {
 		l.session.Acknowledge() // an empty frame, which says that the welcome has come
 	}
 	l.prepare()
@@ -104,14 +105,33 @@ func (c *Config) hello() *parleyv1.Hello {
 		Address:         c.address(),
 		WaitsForWelcome: true,
 	}
-	if c.Resume {
-		h.Capabilities = []string{resume}
-	}
+	h.Capabilities = c.capabilities()
 	return h
 }
 
-// resume is the capability of sessions that outlive their streams.
-const resume = "resume"
+// The capabilities that this package has.
+const (
+	resume   = "resume"   // sessions outlive their streams
+	receipts = "receipts" // sends may want a receipt
+)
+
+// capabilities returns what this side offers or agrees to.
+func (c *Config) capabilities() []string {
+	if c.Resume {
+		return []string{resume, receipts}
+	}
+	return []string{receipts}
+}
+
+// agree begins what both sides have agreed to.
+func (l *Link) agree(capabilities []string) {
+	if slices.Contains(capabilities, resume) {
+		l.session.Resume()
+	}
+	if slices.Contains(capabilities, receipts) {
+		l.session.GiveReceipts()
+	}
+}
 
 // opening is a stream whose hello was answered.
 type opening struct {

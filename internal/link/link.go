@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -164,6 +165,18 @@ func (l *Link) lostStream() bool {
 	return l.session.Detached()
 }
 
+// Empty reports whether there is nothing to be written, but for a bye, and nothing that the peer has not acknowledged.
+func (l *Link) Empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.emptyLocked()
+}
+
+func (l *Link) emptyLocked() bool {
+	kept, _ := l.session.Unacknowledged()
+	return kept == 0 && l.session.Idle()
+}
+
 // Attached reports whether a stream carries the session at present.
 func (l *Link) Attached() bool {
 	l.mu.Lock()
@@ -289,6 +302,14 @@ func (l *Link) Reply(r *session.Reply) {
 	l.mu.Unlock()
 }
 
+// Receipt answers a send that wants a receipt; st is nil if the mailbox has taken the message.
+func (l *Link) Receipt(id uint64, st *spb.Status) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.session.Receipt(id, st)
+	l.changed()
+}
+
 // Take returns the credit of a message, because a handler takes it or it is refused.
 func (l *Link) Take(a *session.Account, c session.Cost) {
 	due := l.session.Take(a, c)
@@ -352,8 +373,8 @@ func (l *Link) tick() {
 // Pending asks fail at once.
 func (l *Link) Close(e *endpoint.Error) {
 	l.mu.Lock()
-	kept, _ := l.session.Unacknowledged()
-	lonely := l.session.Detached() && l.session.Idle() && kept == 0
+	// A peer that comes back is refused, and knows by that. A dialler comes back itself, to say bye.
+	lonely := !l.dialled && l.session.Detached() && l.emptyLocked()
 	l.session.Bye(e)
 	l.closing = true
 	l.changed()

@@ -7,7 +7,7 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// Ask is an ask, or a lookup, of this side that waits for its reply.
+// Ask is an ask, a lookup, or a send that wants a receipt, of this side that waits for its answer.
 type Ask struct {
 	// Done is told the outcome, by the owner of the session.
 	Done endpoint.Completion
@@ -16,6 +16,7 @@ type Ask struct {
 	Expires time.Time
 
 	id         uint64 // 0 while it is not pending
+	receipt    bool   // it is a send that wants a receipt
 	transfer   *transfer
 	listed     bool
 	prev, next *Ask
@@ -92,6 +93,9 @@ func (s *Session) Abandon(a *Ask) bool {
 	s.asks.remove(a)
 	if s.over != nil {
 		return true
+	}
+	if a.receipt {
+		return true // nobody waits for the receipt, but the message goes on
 	}
 	if t := a.transfer; t != nil && !t.written() {
 		s.abort(t)

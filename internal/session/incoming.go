@@ -193,6 +193,12 @@ func (s *Session) receiveEnvelope(size int) *Violation {
 		return s.receiveMessage(uint64(size))
 	case wire.KindReply:
 		return s.receiveReply()
+	case wire.KindReceipt:
+		if !s.receipts {
+			return violation("A9", codes.Unimplemented, "a receipt, which was not agreed to")
+		}
+		s.asks.answered(e.ID)
+		s.deliverReply(&Event{Kind: wire.KindReply, ID: e.ID, Status: e.Status}, true)
 	case wire.KindCancel:
 		in.events = append(in.events, Event{Kind: e.Kind, ID: e.ID})
 	case wire.KindRoute:
@@ -256,10 +262,10 @@ func (in *incoming) newEvent() *Event {
 func (s *Session) receiveMessage(size uint64) *Violation {
 	in := &s.in
 	e := &in.env
-	if e.Kind == wire.KindSend && e.ID != 0 {
+	if e.Kind == wire.KindSend && e.ID != 0 && !s.receipts {
 		return violation("A9", codes.Unimplemented, "a send wants a receipt, which was not agreed to")
 	}
-	if e.Kind == wire.KindAsk {
+	if e.Kind == wire.KindAsk || e.ID != 0 {
 		if v := s.nextID(e.ID); v != nil {
 			return v
 		}
@@ -299,7 +305,7 @@ func (s *Session) refuseMessage(to *Destination) *endpoint.Error {
 			return err
 		}
 	}
-	if e.Kind == wire.KindAsk {
+	if e.ID != 0 {
 		return s.refusePending()
 	}
 	return nil
@@ -387,12 +393,12 @@ func (s *Session) receiveReply() *Violation {
 		return s.beginTransfer(&in.events[len(in.events)-1])
 	}
 	s.asks.answered(ev.ID)
-	s.deliverReply(&ev)
+	s.deliverReply(&ev, false)
 	return nil
 }
 
-// deliverReply makes an event of a reply, if somebody waits for it.
-func (s *Session) deliverReply(ev *Event) {
+// deliverReply makes an event of a reply, or of a receipt, if somebody waits for it.
+func (s *Session) deliverReply(ev *Event, receipt bool) {
 	a := s.asks.waiting[ev.ID]
 	if a == nil {
 		s.counters.LateReplies++
@@ -400,6 +406,9 @@ func (s *Session) deliverReply(ev *Event) {
 	}
 	s.asks.remove(a)
 	ev.Ask = a
+	if receipt != a.receipt {
+		ev.Refused = &endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: "a receipt answers an ask, or a reply a send", Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted}
+	}
 	s.in.events = append(s.in.events, *ev)
 }
 

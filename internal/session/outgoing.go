@@ -90,8 +90,10 @@ type route struct {
 
 // Posting is an ask or a send on its way into the session.
 type Posting struct {
-	// Ask is the ask, nil for a send.
+	// Ask is the ask, nil for a send without a receipt.
 	Ask *Ask
+	// Receipt says that it is a send, of which Ask gets the receipt.
+	Receipt bool
 	// Target is where to.
 	Target wire.Target
 	// Payload is kept if it is longer than ChunkBytes, copied otherwise.
@@ -129,7 +131,10 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 	e := &s.out.scratch
 	e.Kind, e.Metadata, e.Encoding, e.Payload, e.RemainingMicros = wire.KindSend, p.Metadata, p.Encoding, p.Payload, p.RemainingMicros
 	if p.Ask != nil {
-		e.Kind = wire.KindAsk
+		p.Ask.receipt = p.Receipt
+		if !p.Receipt {
+			e.Kind = wire.KindAsk
+		}
 		s.asks.add(p.Ask)
 		e.ID = p.Ask.id
 	}
@@ -189,6 +194,9 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 	}
 	if size := metadataBytes(p.Metadata); size > maxMetadataBytes {
 		return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
+	}
+	if p.Receipt && !s.receipts {
+		return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: "the peer gives no receipts", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
 	if p.Ask != nil && s.asks.unanswered >= int(s.peer.Pending) {
 		return overloaded("the peer's limit on pending asks", "too many asks are pending")

@@ -55,7 +55,7 @@ func (s *Session) beginReply(p *partial) {
 		p.unwanted = true
 		refused := Event{Kind: wire.KindReply, ID: p.event.ID, Refused: overloaded("parley.WithTransferWindow", "too many bytes of large replies are under way")}
 		refused.Refused.Phase, refused.Refused.Execution = endpoint.PhaseSent, endpoint.MayHaveExecuted
-		s.deliverReply(&refused)
+		s.deliverReply(&refused, false)
 	default:
 		in.replyBytes += p.size
 	}
@@ -94,7 +94,7 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	switch {
 	case p.unwanted:
 	case p.event.Kind == wire.KindReply:
-		s.deliverReply(&p.event)
+		s.deliverReply(&p.event, false)
 	default:
 		in.events = append(in.events, p.event)
 	}
@@ -126,11 +126,13 @@ func (s *Session) abortPartial(p *partial, why *spb.Status) {
 	case wire.KindReply:
 		if !p.unwanted {
 			p.event.Encoding, p.event.Status = wire.NoPayload, aborted(why)
-			s.deliverReply(&p.event)
+			s.deliverReply(&p.event, false)
 		}
 		return
-	case wire.KindAsk:
-		s.in.open--
+	case wire.KindAsk, wire.KindSend:
+		if p.event.ID != 0 {
+			s.in.open--
+		}
 	}
 	s.Take(p.event.Account, p.event.Cost)
 	s.StateCredit(p.event.Account)

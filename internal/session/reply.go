@@ -52,6 +52,14 @@ func (s *Session) Reply(r *Reply) {
 	*e = wire.Envelope{}
 }
 
+// Receipt answers a send of the peer that wants that: st is nil if the mailbox has taken the message, and says why not otherwise.
+func (s *Session) Receipt(id uint64, st *spb.Status) {
+	s.in.open--
+	if s.over == nil {
+		s.append(&wire.Envelope{Kind: wire.KindReceipt, ID: id, Status: st})
+	}
+}
+
 func (s *Session) refuseReply(r *Reply) *endpoint.Error {
 	limit := s.peer.MessageBytes
 	if r.Encoding == wire.JSON {

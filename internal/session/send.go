@@ -52,7 +52,7 @@ func (c *sendCollector) add(body []byte, x endpoint.Execution) {
 	envelopes := wire.Body(body)
 	for content, more := envelopes.Next(); more; content, more = envelopes.Next() {
 		var e wire.Envelope
-		if e.Decode(content) != nil || e.Kind != wire.KindSend {
+		if e.Decode(content) != nil || e.Kind != wire.KindSend || e.ID != 0 { // who waits for a receipt is told otherwise
 			continue
 		}
 		send := Send{Target: e.Target, Metadata: e.Metadata, Payload: append([]byte{}, e.Payload...), Encoding: e.Encoding, Execution: x}

@@ -20,6 +20,7 @@ type Session struct {
 	out      outgoing
 	asks     asks
 	live     liveness
+	receipts bool // both sides have agreed to "receipts"
 	counters Counters
 
 	over *endpoint.Error // why nothing more can be sent; nil while the session lives
@@ -72,6 +73,9 @@ func New(own, peer Limits) *Session {
 
 // Counters returns the counters.
 func (s *Session) Counters() Counters { return s.counters }
+
+// GiveReceipts allows sends that want a receipt: both sides have agreed to that. It must be called before anything else.
+func (s *Session) GiveReceipts() { s.receipts = true }
 
 // Drain announces that this side, which has been dialled, is going to end the stream after d.
 func (s *Session) Drain(d time.Duration) { s.out.drain = d }
