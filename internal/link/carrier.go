@@ -150,8 +150,6 @@ func (c *Carrier) readAll(first *wire.Buffer) {
 	defer close(c.read)
 	if c.before != nil {
 		<-c.before
-	} else {
-		c.link.handler.Begun(c.link)
 	}
 	c.readFrames(first)
 }

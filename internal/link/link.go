@@ -99,6 +99,7 @@ func (l *Link) prepare() {
 // start begins to read and write on the session's first stream. first, if not nil, is a frame that was read during the
 // opening. It reports false if the session has ended.
 func (l *Link) start(c *Carrier, first *wire.Buffer) bool {
+	l.handler.Begun(l)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.Live() {
