@@ -160,10 +160,8 @@ func (s *Session) receiveHead(h *wire.Head) *Violation {
 	if h.Ping != nil && len(s.out.pongs) < mostPongs {
 		s.out.pongs = append(s.out.pongs, *h.Ping)
 	}
-	if h.Pong != nil {
-		if *h.Pong == 0 || *h.Pong > uint64(s.live.misses) {
-			s.counters.UnmatchedPongs++
-		}
+	if h.Pong != nil && !s.live.pong(*h.Pong) {
+		s.counters.UnmatchedPongs++
 	}
 	return nil
 }

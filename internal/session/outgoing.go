@@ -414,7 +414,8 @@ func (s *Session) appendHead(frame *wire.Buffer, h wire.Head) {
 	}
 	if s.live.ping {
 		s.live.ping = false
-		token := uint64(s.live.misses)
+		s.live.pings++
+		token := s.live.pings
 		h.Ping = &token
 	}
 	var credits [creditsPerFrame + 1]wire.Credit

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -88,7 +90,7 @@ func (s *Session) Attach(now time.Time, received uint64) *Violation {
 // restate makes the next frames say again what has been acknowledged and every total above the initial one.
 func (s *Session) restate() {
 	s.Acknowledge()
-	for _, a := range s.in.accounts {
+	for _, a := range slices.SortedFunc(maps.Values(s.in.accounts), func(a, b *Account) int { return a.key.compare(b.key) }) {
 		if messages, _ := a.grant.Totals(); messages > s.own.MailboxMessages {
 			s.StateCredit(a)
 		}

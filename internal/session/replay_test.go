@@ -71,6 +71,35 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// TestAttachOvertakenByAck: the dialler may go on with its old stream while its hello is under way, so what the hello says may be less than
+// what an acknowledgement on the old stream has said. The greater one counts.
+func TestAttachOvertakenByAck(t *testing.T) {
+	p := newResuming(t)
+	dials, listens := p.side[0], p.side[1]
+	for _, text := range []string{"first", "second"} {
+		if ok, err := listens.Post(sending("a", []byte(text))); !ok {
+			t.Fatal(err)
+		}
+		hello := dials.Received()
+		p.step(1)
+		dials.Tick(dials.Deadline())
+		p.step(0) // the acknowledgement
+		if v := listens.Attach(p.now, hello); v != nil {
+			t.Fatal(v)
+		}
+		if v := dials.Attach(p.now, listens.Received()); v != nil {
+			t.Fatal(v)
+		}
+		p.settle()
+	}
+	if n := len(dials.events); n != 2 || dials.Counters().Duplicates != 0 || listens.Counters().Replayed != 0 {
+		t.Errorf("%d messages arrived, and %d frames came again, want 2 and none", n, listens.Counters().Replayed)
+	}
+	if v := listens.Attach(p.now, 1<<40); v == nil || v.Row != "A37" {
+		t.Errorf("to have received what was never sent gives %v, want A37", v)
+	}
+}
+
 // TestReplayedAge: a frame that comes again says how old it is, and that is subtracted from what an asker still waits.
 func TestReplayedAge(t *testing.T) {
 	p := newResuming(t)
@@ -176,6 +205,30 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
+// TestCrossedPong: a frame that crosses a ping is a sign of life, and its pong is still one that was waited for, once.
+func TestCrossedPong(t *testing.T) {
+	p := newResuming(t)
+	s := p.side[0]
+	s.Watch(p.now)
+	p.now = p.now.Add(InitialLimits().Heartbeat)
+	s.Check(p.now)
+	if ok, err := p.side[1].Post(sending("a", nil)); !ok {
+		t.Fatal(err)
+	}
+	ping := s.NextFrame(p.now)
+	p.step(1)
+	p.deliver(1, ping.Bytes)
+	p.settle()
+	if n := s.Counters().UnmatchedPongs; n != 0 {
+		t.Errorf("%d pongs are unmatched", n)
+	}
+	token := uint64(1)
+	p.deliver(0, frame(wire.Head{Pong: &token}))
+	if n := s.Counters().UnmatchedPongs; n != 1 {
+		t.Errorf("of a second pong %d are unmatched", n)
+	}
+}
+
 // TestNoAcknowledgement: a peer that sends, but takes nothing over, is given up.
 func TestNoAcknowledgement(t *testing.T) {
 	p := newResuming(t)
@@ -189,6 +242,27 @@ func TestNoAcknowledgement(t *testing.T) {
 		p.now = p.now.Add(InitialLimits().Heartbeat)
 		if v := s.Check(p.now); v.Dead != "" {
 			return
+		}
+		p.deliver(0, nil) // a sign of life
+	}
+	t.Error("it was not given up")
+}
+
+// TestNoAcknowledgementOfATalkativePeer: the same, if time is told only when it is due, and the peer sends often.
+func TestNoAcknowledgementOfATalkativePeer(t *testing.T) {
+	p := newResuming(t)
+	s := p.side[0]
+	s.Watch(p.now)
+	if ok, err := s.Post(sending("a", nil)); !ok {
+		t.Fatal(err)
+	}
+	s.NextFrame(p.now)
+	for range 10 * mostMisses {
+		p.now = p.now.Add(InitialLimits().Heartbeat / 2)
+		if d := s.Deadline(); !d.IsZero() && !p.now.Before(d) {
+			if v := s.Check(p.now); v.Dead != "" {
+				return
+			}
 		}
 		p.deliver(0, nil) // a sign of life
 	}

@@ -1,7 +1,11 @@
 package session
 
 import (
+	"cmp"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -55,6 +59,11 @@ type Counters struct {
 
 // mailboxKey names a mailbox at the other side.
 type mailboxKey struct{ envID, endpoint string }
+
+// compare gives keys an order, so that what goes through a map does so in the same order each time.
+func (k mailboxKey) compare(other mailboxKey) int {
+	return cmp.Or(strings.Compare(k.envID, other.envID), strings.Compare(k.endpoint, other.endpoint))
+}
 
 // New returns an open session. own is what this side told the peer, peer what the peer told.
 func New(own, peer Limits) *Session {
@@ -165,7 +174,7 @@ func (s *Session) Tick(now time.Time) []*Ask {
 }
 
 // End ends the session for the reason e: nothing is sent or accepted any more, those who wait for room are woken, and the
-// pending asks are returned, with the error for each. Ending twice returns nothing the second time.
+// pending asks are returned, in order, with the error for each. Ending twice returns nothing the second time.
 func (s *Session) End(e *endpoint.Error) (asks []*Ask, errs []*endpoint.Error) {
 	if s.over == nil {
 		s.over = e
@@ -174,7 +183,8 @@ func (s *Session) End(e *endpoint.Error) (asks []*Ask, errs []*endpoint.Error) {
 	for _, a := range s.out.accounts {
 		a.window.Waiters.WakeAll()
 	}
-	for id, a := range s.asks.waiting {
+	for _, id := range slices.Sorted(maps.Keys(s.asks.waiting)) {
+		a := s.asks.waiting[id]
 		execution := endpoint.MayHaveExecuted
 		if id > s.out.written || a.transfer != nil && !a.transfer.written() {
 			execution = endpoint.NotExecuted
