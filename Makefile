@@ -10,6 +10,8 @@ GO ?= go
 PORT ?= 5678
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
+# How many seeds make sim runs; PARLEY_SEED=n is the first.
+SIM_SEEDS ?= 12000
 
 TMP := .tmp
 BIN := $(TMP)/bin
@@ -55,6 +57,12 @@ soak: ## Run the long tests, which have the build tag soak
 .PHONY: chaos
 chaos: ## Break connections at random for CHAOS_S seconds, and check that nothing is lost, repeated or reordered
 	@$(GO) build -o $(TMP)/chaos ./internal/chaos && $(TMP)/chaos
+
+.PHONY: sim
+sim: ## Simulate sessions whose streams are cut, SIM_SEEDS times, and the mutants that the simulator must catch
+	@mkdir -p $(TMP)
+	PARLEY_SEEDS=$(SIM_SEEDS) $(GO) test -count=1 -timeout 10m -v -run '^Test(Simulation|Mutants)' ./internal/session | tee $(TMP)/sim.log
+	@grep '^sim: seeds=' $(TMP)/sim.log
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME

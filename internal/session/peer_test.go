@@ -320,6 +320,7 @@ func leftovers(s *Session) string {
 		}
 	}
 	check("pending asks", len(s.asks.waiting))
+	check("asks that the peer has not answered", s.asks.unanswered)
 	if s.asks.first != nil || s.asks.last != nil {
 		b.WriteString("the list of expiring asks is not empty; ")
 	}

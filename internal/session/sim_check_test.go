@@ -1,0 +1,383 @@
+package session
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/credit"
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// What the simulator holds the sessions to: each direction delivers what was accepted for an endpoint, in order, each message once
+// and none left out but those that were aborted; every ask ends once, and what it says of its execution is true; frames are
+// numbered, and replayed as they were; and in the end nothing is left.
+
+// message is an ask, send or lookup.
+type message struct {
+	from      *end
+	payload   []byte
+	reply     []byte // what its handler answers
+	lookup    bool
+	ask       *Ask     // nil for a send
+	origin    *message // that a relay passes on as this one
+	remaining uint64
+
+	unwritten int  // bytes of an ask or lookup, or 1, that were in no frame; 0 when it was written wholly
+	aborted   bool // given up before its last chunk was written
+	arrived   bool
+	running   bool // taken by the handler
+	outcomes  int
+	unsent    bool            // reported as never written wholly
+	unrun     bool            // reported as not executed
+	answered  func(ev *Event) // of what a relay passes on
+}
+
+// simData is what every payload is a part of; no part of eight bytes occurs in it twice.
+var simData = func() []byte {
+	data := make([]byte, 512<<10)
+	for i := 0; i < len(data); i += 4 {
+		x := uint32(i+1) * 2654435761
+		data[i], data[i+1], data[i+2], data[i+3] = byte(x>>24), byte(x>>16), byte(x>>8), byte(x)
+	}
+	return data
+}()
+
+// message returns a new message, which has a payload like no other.
+func (s *sim) message(from *end, size int) *message {
+	at := int(s.next()) * 8 % (256 << 10)
+	reply := s.r.IntN(100)
+	if s.r.IntN(8) == 0 {
+		reply = s.r.IntN(1 << (13 + s.r.IntN(5)))
+	}
+	return &message{from: from, payload: s.data[at : at+size], reply: s.data[at+4 : at+4+reply]}
+}
+
+func (m *message) size() int { return len(m.payload) }
+
+// root returns the message that the asker has sent.
+func (m *message) root() *message {
+	if m.origin != nil {
+		return m.origin
+	}
+	return m
+}
+
+// ---- Frames.
+
+// frames is what is known of those that one side has written.
+type frames struct {
+	made      []time.Time // when each was first made
+	due       uint64      // the number of the next on this stream, 0 for any
+	stream    *stream
+	unwritten []*message // asks and lookups, in the order of their ids
+	transfers map[uint64]*message
+}
+
+// asked notes an ask or lookup that is accepted.
+func (f *frames) asked(m *message) {
+	m.unwritten = max(1, m.size())
+	f.unwritten = append(f.unwritten, m)
+	if m.ask.transfer != nil {
+		f.begun(m.ask.transfer.id, m)
+	}
+}
+
+func (f *frames) begun(id uint64, m *message) {
+	if f.transfers == nil {
+		f.transfers = map[uint64]*message{}
+	}
+	f.transfers[id] = m
+}
+
+// wrote checks a frame that e writes.
+func (s *sim) wrote(e *end, b []byte) {
+	s.trace = s.trace*31 + uint64(len(b)) + uint64(s.now.Sub(epoch))
+	if len(b) > mostFrame {
+		s.failf("%s writes a frame of %d bytes", e, len(b))
+	}
+	var h wire.Head
+	if err := wire.ParseHead(b, &h); err != nil {
+		s.failf("%s writes a bad frame: %v", e, err)
+	}
+	if _, kept := e.Unacknowledged(); kept > max(e.own.ReplayBytes, batchBytes) {
+		s.failf("%s keeps %d bytes, where %d are allowed", e, kept, e.own.ReplayBytes)
+	}
+	f := &e.frames
+	if f.stream != e.stream {
+		f.stream, f.due = e.stream, 0
+		if e.stream.hello.session != 0 && h.Ack != e.Received() {
+			s.failf("%s writes a first frame with ack %d, where %d was received", e, h.Ack, e.Received())
+		}
+	}
+	switch {
+	case h.Number == 0:
+		return
+	case h.Number < f.due, h.Number > max(f.due, e.out.acked+1): // one that is acknowledged need not come again
+		s.failf("%s writes frame %d where %d was due, and %d is acknowledged", e, h.Number, f.due, e.out.acked)
+	}
+	f.due = h.Number + 1
+	if h.Number <= uint64(len(f.made)) {
+		s.replays++
+		if age := s.now.Sub(f.made[h.Number-1]); h.AgeMicros != uint64(max(1, age.Microseconds())) {
+			s.failf("%s writes frame %d again, with the age %d, after %v", e, h.Number, h.AgeMicros, age)
+		}
+		return
+	}
+	f.made = append(f.made, s.now)
+	body := wire.Body(b)
+	for content, more := body.Next(); more; content, more = body.Next() {
+		var v wire.Envelope
+		if err := v.Decode(content); err != nil {
+			s.failf("%s writes a bad envelope: %v", e, err)
+		}
+		switch v.Kind {
+		case wire.KindAsk, wire.KindLookup:
+			if m := f.unwritten[v.ID-1]; v.Encoding != wire.Transfer {
+				m.unwritten = 0
+			}
+		case wire.KindChunk:
+			if m := f.transfers[v.ID]; m != nil { // not of a reply
+				m.unwritten -= len(v.Payload)
+			}
+		}
+	}
+}
+
+// risen checks that a listener takes streams of rising epochs only.
+func (s *sim) risen(e *end, epoch uint64) {
+	if epoch <= e.attached {
+		s.failf("%s takes epoch %d after %d", e, epoch, e.attached)
+	}
+	e.attached = epoch
+}
+
+// ---- Messages.
+
+// arrive is told all that a frame means to e.
+func (s *sim) arrive(e *end, ev *Event) {
+	if ev.Refused != nil && ev.Kind != wire.KindReply {
+		s.failf("%s refused %v: %v", e, ev.Kind, ev.Refused)
+	}
+	switch ev.Kind {
+	case wire.KindAsk, wire.KindSend:
+		m := s.expected(e, ev)
+		d := delivered{*ev, m}
+		if ev.Kind == wire.KindAsk {
+			e.arrived[ev.ID] = true
+		}
+		if ev.To.EnvID != "" {
+			s.relay(e, d)
+			return
+		}
+		i := ev.To.Endpoint[1] - '0'
+		e.boxes[i] = append(e.boxes[i], d)
+	case wire.KindLookup:
+		e.arrived[ev.ID] = true
+		e.open = append(e.open, delivered{ev: *ev})
+	case wire.KindReply:
+		m := e.pending[ev.Ask]
+		if m == nil {
+			s.failf("%s has a reply to an ask that is over", e)
+		}
+		s.outcome(e, m, *ev)
+	case wire.KindCancel:
+		s.cancelled(e, ev.ID)
+	case wire.KindBye:
+		s.byes++
+		e.bye = true
+		e.Bye(errEnded)
+	default:
+		s.failf("an event of kind %v", ev.Kind)
+	}
+}
+
+// expected returns the message that ev is: of those to its endpoint the first that was not aborted.
+func (s *sim) expected(e *end, ev *Event) *message {
+	key := mailboxKey{ev.To.EnvID, ev.To.Endpoint}
+	queue := e.peer.sent[key]
+	for len(queue) > 0 && queue[0].aborted {
+		queue = queue[1:]
+	}
+	if len(queue) == 0 {
+		s.failf("%s gets a message to %v where none was sent", e, key)
+	}
+	m := queue[0]
+	e.peer.sent[key] = queue[1:]
+	switch told := m.remaining; {
+	case !bytes.Equal(m.payload, ev.Payload) || (m.ask != nil) != (ev.Kind == wire.KindAsk):
+		s.failf("%s gets another message to %v than the next, or a changed one", e, key)
+	case m.arrived:
+		s.failf("%s gets a message twice", e)
+	case m.unsent:
+		s.failf("%s gets a message that was reported as not executed", e)
+	case ev.RemainingMicros > told || told != 0 && ev.RemainingMicros == 0:
+		s.failf("%s gets an ask with %d us left, of %d", e, ev.RemainingMicros, told)
+	}
+	m.arrived = true
+	s.delivered++
+	return m
+}
+
+// ran says that a handler takes m.
+func (s *sim) ran(m *message) {
+	root := m.root()
+	if root.running || root.unrun || m.unrun {
+		s.failf("a message runs twice, or after it was reported as not executed")
+	}
+	root.running = true
+}
+
+// outcome says how an ask or lookup of e has ended.
+func (s *sim) outcome(e *end, m *message, ev Event) {
+	if m.outcomes++; m.outcomes > 1 {
+		s.failf("an ask of %s has ended twice", e)
+	}
+	delete(e.pending, m.ask)
+	for i, other := range e.asks {
+		if other == m {
+			e.asks = append(e.asks[:i], e.asks[i+1:]...)
+			break
+		}
+	}
+	switch {
+	case ev.Refused != nil:
+		ev.Status = ev.Refused.GRPCStatus().Proto()
+	case ev.Status != nil && endpoint.ErrorFromStatus(ev.Status).Execution == endpoint.NotExecuted:
+		if m.unrun = true; m.root().running {
+			s.failf("an ask of %s has run, and was reported as not executed", e)
+		}
+	case ev.Status == nil && !m.lookup && (!m.root().running || !bytes.Equal(ev.Payload, m.root().reply)):
+		s.failf("%s has a reply of %d bytes that is not the handler's", e, len(ev.Payload))
+	}
+	if ev.Status == nil {
+		s.replies++
+	}
+	if m.answered != nil {
+		m.answered(&ev)
+	}
+}
+
+// endedPending says that an ask has ended with its session.
+func (s *sim) endedPending(e *end, a *Ask, why *endpoint.Error) {
+	m := e.pending[a]
+	switch {
+	case m == nil:
+		s.failf("an ask of %s ends with the session, and had ended", e)
+	case why.Execution == endpoint.NotExecuted:
+		s.notExecuted++
+		if m.unsent = true; m.arrived {
+			s.failf("an ask of %s is reported as not executed, and has arrived", e)
+		}
+		if m.unwritten <= 0 {
+			s.failf("an ask of %s is reported as not executed, and was written", e)
+		}
+	case why.Execution != endpoint.MayHaveExecuted || m.unwritten > 0:
+		s.failf("an ask of %s, of which %d bytes were not written, is reported as %v", e, m.unwritten, why.Execution)
+	default:
+		s.mayHaveExecuted++
+	}
+	s.outcome(e, m, Event{Status: why.GRPCStatus().Proto()})
+}
+
+// ---- Ends.
+
+// ended checks a session that is over.
+func (s *sim) ended(e *end) {
+	if frames, kept := e.Unacknowledged(); frames != 0 || kept != 0 || e.Pending() != 0 || len(e.asks) != 0 {
+		s.failf("%s is over and keeps %d frames of %d bytes, and %d asks", e, frames, kept, e.Pending())
+	}
+	s.count(e)
+}
+
+// count adds up the counters of a session, and checks that two sides which keep to the protocol count nothing that is abnormal.
+func (s *sim) count(e *end) {
+	c := e.Counters()
+	s.attaches += c.Attaches
+	s.duplicates += c.Duplicates
+	for what, n := range map[string]uint64{
+		"stale totals": c.StaleTotals, "credit of unknown mailboxes": c.UnknownCredits, "late chunks": c.LateChunks,
+		"late frames": c.LateFrames, "pongs without a ping": c.UnmatchedPongs, "bad metadata": c.DroppedMetadata,
+	} {
+		if n != 0 {
+			s.failf("%s has counted %d %s", e, n, what)
+		}
+	}
+}
+
+// left returns what is left that should not be when all has come to its end.
+func (s *sim) left() string {
+	var b strings.Builder
+	for _, p := range s.pairs {
+		if p.end == nil || p.end.stream == nil || p.opening != nil {
+			fmt.Fprintf(&b, "%s has no stream to %s; ", p.dialler.name, p.listener.name)
+		}
+	}
+	for _, v := range s.envs {
+		for _, r := range v.relays {
+			fmt.Fprintf(&b, "%s has still to pass on %d messages; ", v.name, len(r.queue))
+		}
+		for _, e := range v.ends {
+			if text := s.leftOf(e); text != "" {
+				fmt.Fprintf(&b, "%s: %s", e, text)
+			}
+		}
+	}
+	return b.String()
+}
+
+func (s *sim) leftOf(e *end) string {
+	var b strings.Builder
+	if p := e.pairing; p.end == nil || e != p.end && e != p.end.peer {
+		b.WriteString("a session that nobody dials; ")
+	}
+	b.WriteString(leftovers(e.Session))
+	b.WriteString(unreturned(e.Session))
+	if n := len(e.waiting) + len(e.asks) + len(e.open) + len(e.relayed); n > 0 {
+		fmt.Fprintf(&b, "%d messages wait, %d asks are pending, %d are to be answered, %d are passed on; ", len(e.waiting), len(e.asks), len(e.open), len(e.relayed))
+	}
+	for i, box := range e.boxes {
+		if len(box) > 0 {
+			fmt.Fprintf(&b, "%d messages in mailbox %d; ", len(box), i)
+		}
+	}
+	for key, queue := range e.sent {
+		missing := 0
+		for _, m := range queue {
+			if !m.aborted {
+				missing++
+			}
+		}
+		if missing > 0 {
+			fmt.Fprintf(&b, "%d messages to %v have not arrived; ", missing, key)
+		}
+	}
+	return b.String()
+}
+
+// unreturned returns what a sender does not know to be its own again when nothing is under way.
+func unreturned(s *Session) string {
+	var b strings.Builder
+	if frames, kept := s.Unacknowledged(); frames != 0 || kept != 0 {
+		fmt.Fprintf(&b, "%d frames are kept, of %d bytes; ", frames, kept)
+	}
+	whole := func(what string, w *credit.Window, messages, bytes uint64) {
+		field := func(name string) uint64 { return reflect.ValueOf(w).Elem().FieldByName(name).Uint() }
+		if m, n := field("totalMessages")-field("sentMessages"), field("totalBytes")-field("sentBytes"); m != messages || n != bytes {
+			fmt.Fprintf(&b, "the window of %s has %d messages and %d bytes left, of %d and %d; ", what, m, n, messages, bytes)
+		}
+	}
+	for key, a := range s.out.accounts {
+		whole(key.endpoint, a.window, s.peer.MailboxMessages, s.peer.MailboxBytes)
+	}
+	messages := func(w *credit.Window) uint64 { // they count for nothing in these two
+		v := reflect.ValueOf(w).Elem()
+		return v.FieldByName("totalMessages").Uint() - v.FieldByName("sentMessages").Uint()
+	}
+	whole("the session", s.out.session, messages(s.out.session), s.peer.SessionBytes)
+	whole("transfers", s.out.transfer, messages(s.out.transfer), s.peer.TransferBytes)
+	return b.String()
+}
