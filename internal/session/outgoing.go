@@ -45,6 +45,7 @@ type outgoing struct {
 	replay replay // what was written, until it is acknowledged
 
 	transfers    []*transfer // that have begun, in turn
+	sends        []*transfer // large sends that are not acknowledged wholly, in order; if the session outlives its streams
 	underway     int         // transfers that have not ended, begun or not
 	replies      []*transfer // large replies that wait for a transfer to end
 	lastTransfer uint64
@@ -147,6 +148,9 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		a.transfer = t
 		if p.Ask != nil {
 			p.Ask.transfer = t
+		} else if s.out.replay.on {
+			t.send = &Send{Target: p.Target, Metadata: clone(p.Metadata), Encoding: wire.Proto}
+			s.out.sends = append(s.out.sends, t)
 		}
 		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(p.Payload))
 		s.out.transfer.Charge(1, e.TransferSize)
@@ -384,6 +388,7 @@ func (s *Session) takeBatch(b batch) *wire.Buffer {
 	s.out.written = max(s.out.written, b.lastAsk)
 	s.out.chunkNext = true
 	for _, t := range b.begins {
+		t.first = s.out.number + 1 // the frame that this becomes
 		if !t.ended {
 			s.out.transfers = append(s.out.transfers, t)
 		}

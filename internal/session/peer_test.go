@@ -333,6 +333,7 @@ func leftovers(s *Session) string {
 	}
 	check("full batches", len(s.out.ready))
 	check("transfers", len(s.out.transfers)+s.out.underway)
+	check("large sends", len(s.out.sends))
 	check("large replies", len(s.out.replies)+s.out.largeReplies)
 	for key, a := range s.out.accounts {
 		if a.transfer != nil || !a.window.Waiters.Empty() {

@@ -110,6 +110,7 @@ func (s *Session) acknowledge(number uint64) {
 		n++
 	}
 	r.kept = r.kept[n:]
+	s.out.sends = slices.DeleteFunc(s.out.sends, func(t *transfer) bool { return t.last != 0 && t.last <= s.out.acked })
 	r.next = max(0, r.next-n)
 	if n > 0 {
 		s.live.progressed()

@@ -28,6 +28,17 @@ func (s *Session) UnacknowledgedSends() []Send {
 			c.transfers[a.transfer.id] = a.transfer
 		}
 	}
+	for _, t := range o.sends {
+		if t.first == 0 || t.first > o.acked {
+			continue // its message is still in what follows
+		}
+		send := *t.send
+		send.Payload, send.Execution = t.data, endpoint.NotExecuted
+		if t.written() {
+			send.Execution = endpoint.MayHaveExecuted
+		}
+		c.sends = append(c.sends, send)
+	}
 	for i := range o.replay.kept {
 		k := &o.replay.kept[i]
 		c.add(k.frame.Bytes[:k.body], endpoint.MayHaveExecuted)

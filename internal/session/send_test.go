@@ -1,9 +1,11 @@
 package session
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/wire"
 )
 
 // TestUnacknowledgedSends: each send is reported with what is known of it, and nothing that was acknowledged.
@@ -51,5 +53,38 @@ func TestUnacknowledgedSends(t *testing.T) {
 	s.End(errEnded)
 	if got := s.UnacknowledgedSends(); len(got) != 0 {
 		t.Errorf("%d sends are reported again", len(got))
+	}
+}
+
+// TestUnacknowledgedChunks: a large send is reported until its last chunk is acknowledged, though its first frame was.
+func TestUnacknowledgedChunks(t *testing.T) {
+	payload := make([]byte, 2*ChunkBytes)
+	md := []wire.Metadata{{Key: "k", Value: "v"}}
+	for written, want := range []endpoint.Execution{endpoint.NotExecuted, endpoint.NotExecuted, endpoint.NotExecuted, endpoint.MayHaveExecuted} {
+		s := New(limited(), limited())
+		s.Resume()
+		q := sending("large", payload)
+		q.Metadata = md
+		if ok, err := s.Post(q); !ok {
+			t.Fatal(err)
+		}
+		for range written {
+			s.NextFrame(epoch)
+		}
+		for acked := range uint64(min(written, 2) + 1) {
+			s.acknowledge(acked)
+			got := s.UnacknowledgedSends()
+			if len(got) != 1 || got[0].Target != q.Target || !slices.Equal(got[0].Metadata, md) || got[0].Execution != want {
+				t.Errorf("with %d frames written and %d acknowledged %+v is reported, want one send, %v", written, acked, got, want)
+			} else if whole := len(got[0].Payload) == len(payload); whole != (want == endpoint.NotExecuted) {
+				t.Errorf("with %d frames written %d bytes of it are reported", written, len(got[0].Payload))
+			}
+		}
+		for s.NextFrame(epoch) != nil {
+		}
+		s.acknowledge(3)
+		if got := s.UnacknowledgedSends(); len(got) != 0 {
+			t.Errorf("when all is acknowledged %+v is reported", got)
+		}
 	}
 }

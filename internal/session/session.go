@@ -193,7 +193,7 @@ func (s *Session) End(e *endpoint.Error) (asks []*Ask, errs []*endpoint.Error) {
 		asks = append(asks, a)
 		errs = append(errs, e.At(endpoint.PhaseSent, execution))
 	}
-	s.out.transfers, s.out.replies = nil, nil
+	s.out.transfers, s.out.replies, s.out.sends = nil, nil, nil
 	s.out.ready, s.out.open, s.out.queued = nil, batch{}, 0
 	s.out.replay.release()
 	return asks, errs

@@ -17,6 +17,9 @@ type transfer struct {
 	reply   *Reply   // of a reply that has not started
 	isReply bool
 	ended   bool
+
+	send        *Send  // what is reported of a send that is not acknowledged; nil for an ask or a reply
+	first, last uint64 // the frames that have its message and its last chunk; 0 while they are not made
 }
 
 func (t *transfer) written() bool { return t.sent == t.size }
@@ -50,6 +53,7 @@ func (s *Session) nextChunk() *wire.Buffer {
 	copy(o.transfers, o.transfers[1:])
 	o.transfers[len(o.transfers)-1] = t
 	if t.written() {
+		t.last = o.number + 1 // the frame that this becomes
 		s.endTransfer(t)
 	}
 	return body
