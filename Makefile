@@ -11,7 +11,7 @@ PORT ?= 5678
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
 # How many seeds make sim runs; PARLEY_SEED=n is the first.
-SIM_SEEDS ?= 12000
+SIM_SEEDS ?= 10000
 
 TMP := .tmp
 BIN := $(TMP)/bin

@@ -26,7 +26,7 @@ type message struct {
 	origin    *message // that a relay passes on as this one
 	remaining uint64
 
-	unwritten int  // bytes of an ask or lookup, or 1, that were in no frame; 0 when it was written wholly
+	unwritten int  // bytes, or 1, that were in no frame; 0 when it was written wholly
 	aborted   bool // given up before its last chunk was written
 	arrived   bool
 	running   bool // taken by the handler
@@ -75,6 +75,8 @@ type frames struct {
 	stream    *stream
 	unwritten []*message // asks and lookups, in the order of their ids
 	transfers map[uint64]*message
+	routes    map[uint32]wire.Target
+	sends     map[mailboxKey][]*message // that are in no frame, in order
 }
 
 // asked notes an ask or lookup that is accepted.
@@ -86,12 +88,16 @@ func (f *frames) asked(m *message) {
 	}
 }
 
-func (f *frames) begun(id uint64, m *message) {
-	if f.transfers == nil {
-		f.transfers = map[uint64]*message{}
+// sent notes a send that is accepted, and transfer if it is large.
+func (f *frames) sent(key mailboxKey, m *message, transfer uint64) {
+	m.unwritten = max(1, m.size())
+	f.sends[key] = append(f.sends[key], m)
+	if m.size() > ChunkBytes {
+		f.begun(transfer, m)
 	}
-	f.transfers[id] = m
 }
+
+func (f *frames) begun(id uint64, m *message) { f.transfers[id] = m }
 
 // wrote checks a frame that e writes.
 func (s *sim) wrote(e *end, b []byte) {
@@ -135,6 +141,17 @@ func (s *sim) wrote(e *end, b []byte) {
 			s.failf("%s writes a bad envelope: %v", e, err)
 		}
 		switch v.Kind {
+		case wire.KindRoute:
+			f.routes[v.Route] = v.Target
+		case wire.KindSend:
+			if !v.Text {
+				v.Target = f.routes[v.Route]
+			}
+			key := mailboxKey{v.Target.EnvID, v.Target.Endpoint}
+			if v.Encoding != wire.Transfer {
+				f.sends[key][0].unwritten = 0
+			}
+			f.sends[key] = f.sends[key][1:]
 		case wire.KindAsk, wire.KindLookup:
 			if m := f.unwritten[v.ID-1]; v.Encoding != wire.Transfer {
 				m.unwritten = 0
@@ -284,6 +301,46 @@ func (s *sim) endedPending(e *end, a *Ask, why *endpoint.Error) {
 }
 
 // ---- Ends.
+
+// unacknowledged checks the sends that e reports when it is about to end: all that did not arrive are among them, and what it says of
+// their execution is true. A session that ends with its stream retains nothing that it could report.
+func (s *sim) unacknowledged(e *end) {
+	if !s.resume {
+		return
+	}
+	reported := map[mailboxKey][]Send{}
+	for _, r := range e.UnacknowledgedSends() {
+		key := mailboxKey{r.Target.EnvID, r.Target.Endpoint}
+		reported[key] = append(reported[key], r)
+	}
+	for key, queue := range e.sent {
+		var missing []*message
+		for _, m := range queue {
+			if m.ask == nil {
+				missing = append(missing, m)
+			}
+		}
+		all := reported[key]
+		if len(all) < len(missing) {
+			s.failf("%s: of %d sends to %v that did not arrive %d are reported", e, len(missing), key, len(all))
+		}
+		for i, r := range all[len(all)-len(missing):] { // what comes before has arrived, and its acknowledgement has not
+			m := missing[i]
+			s.lostSends++
+			if r.Payload != nil && !bytes.Equal(r.Payload, m.payload) || r.Payload == nil && m.size() <= ChunkBytes {
+				s.failf("%s reports a send to %v that is not the next", e, key)
+			}
+			if m.unsent = m.unwritten > 0; m.unsent != (r.Execution == endpoint.NotExecuted) {
+				s.failf("%s reports a send of which %d bytes were not written as %v", e, m.unwritten, r.Execution)
+			}
+		}
+		for _, r := range all[:len(all)-len(missing)] {
+			if r.Execution != endpoint.MayHaveExecuted {
+				s.failf("%s reports a send to %v that has arrived as %v", e, key, r.Execution)
+			}
+		}
+	}
+}
 
 // ended checks a session that is over.
 func (s *sim) ended(e *end) {

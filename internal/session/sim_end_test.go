@@ -59,6 +59,7 @@ func (s *sim) newEnd(p *pairing, own, peer *env, session uint64) *end {
 	e := &end{
 		Session: New(own.limits, peer.limits), pairing: p, env: own, envID: own.id, peerEnv: peer.id, session: session,
 		sent: map[mailboxKey][]*message{}, pending: map[*Ask]*message{}, arrived: map[uint64]bool{}, relayed: map[uint64]*relayed{},
+		frames: frames{transfers: map[uint64]*message{}, routes: map[uint32]wire.Target{}, sends: map[mailboxKey][]*message{}},
 	}
 	if s.resume {
 		e.Resume()
@@ -170,8 +171,8 @@ func (s *sim) accepted(e *end, q *posting) {
 	e.sent[key] = append(e.sent[key], q.m)
 	if q.m.ask != nil {
 		s.asked(e, q.m)
-	} else if q.m.size() > ChunkBytes {
-		e.frames.begun(e.out.lastTransfer, q.m)
+	} else {
+		e.frames.sent(key, q.m, e.out.lastTransfer)
 	}
 }
 
@@ -312,6 +313,7 @@ func (s *sim) over(e *end) {
 		p.again = s.now.Add(time.Millisecond)
 	}
 	e.env.ends = slices.DeleteFunc(e.env.ends, func(other *end) bool { return other == e })
+	s.unacknowledged(e)
 	asks, errs := e.End(errEnded)
 	for i, a := range asks {
 		s.endedPending(e, a, errs[i])
