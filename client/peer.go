@@ -78,19 +78,23 @@ func (p *peer) connect() {
 	}
 }
 
-// conn returns a connection for one stream; that of the user is not closed.
-func (p *peer) conn() (link.Conn, *endpoint.Error) {
+// conn returns a connection for one stream to address, or to the peer's own if it is empty; that of the user is not closed, and there is no other
+// where the user has given one.
+func (p *peer) conn(address string) (link.Conn, *endpoint.Error) {
 	if p.owned {
 		if c, ok := p.cc.(*grpc.ClientConn); ok {
 			c.ResetConnectBackoff() // who calls this has waited already
 		}
-		return link.Conn{ClientConnInterface: p.cc, Close: func() {}}, nil
+		return link.Conn{ClientConnInterface: p.cc, Address: p.address, Close: func() {}}, nil
 	}
-	conn, err := grpc.NewClient("dns:///"+p.address, p.client.config.DialOptions...)
+	if address == "" {
+		address = p.address
+	}
+	conn, err := grpc.NewClient("dns:///"+address, p.client.config.DialOptions...)
 	if err != nil {
 		return link.Conn{Close: func() {}}, &endpoint.Error{Reason: endpoint.ReasonUnreachable, Text: err.Error(), Cause: err}
 	}
-	return link.Conn{ClientConnInterface: conn, Close: func() { _ = conn.Close() }}, nil // its only error is that it is closed already
+	return link.Conn{ClientConnInterface: conn, Address: address, Close: func() { _ = conn.Close() }}, nil // its only error is that it is closed already
 }
 
 var errConnectTimeout = errors.New("the time to connect is over")
@@ -98,7 +102,7 @@ var errConnectTimeout = errors.New("the time to connect is over")
 // dial opens a session. The second result closes the connection, which is made for this session alone unless it is the
 // user's.
 func (p *peer) dial(ctx context.Context) (*link.Link, link.Conn, *endpoint.Error) {
-	conn, err := p.conn()
+	conn, err := p.conn("")
 	if err != nil {
 		return nil, conn, err
 	}

@@ -120,6 +120,7 @@ func (l *Link) attach(ctx context.Context, cc grpc.ClientConnInterface) (refusal
 		l.finish(e, nil, true)
 		return nil, e
 	}
+	l.attachAt = o.welcome.GetAttachAt()
 	old := l.carrier
 	if old != nil {
 		old.retire(nil)

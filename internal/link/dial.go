@@ -82,6 +82,7 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		token:   bytes.Clone(w.GetToken()),
 		session: session.New(c.Limits, session.LimitsFromProto(w.GetLimits())),
 	}
+	l.attachAt = w.GetAttachAt()
 	l.agree(w.GetCapabilities())
 	if l.session.Resumable() {
 		l.session.Acknowledge() // an empty frame, which says that the welcome has come

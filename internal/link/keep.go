@@ -22,11 +22,12 @@ const (
 // Conn is a connection to the Env of a session, and what closes it when the stream on it is over.
 type Conn struct {
 	grpc.ClientConnInterface
-	Close func()
+	Address string
+	Close   func()
 }
 
-// Connect makes a Conn.
-type Connect func() (Conn, *endpoint.Error)
+// Connect makes a Conn to an address, or to that which the session was dialled at if it is empty.
+type Connect func(address string) (Conn, *endpoint.Error)
 
 // Keep gives a session that this side has dialled another stream whenever it has lost one, and before it loses one with its connection
 // where that can be foreseen, until it ends; then it waits like Wait. first is the connection of the first stream.
@@ -84,27 +85,36 @@ func leavesReady(ctx context.Context, cc grpc.ClientConnInterface) bool {
 func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
 	defer old.Close()
 	denied := 0
+	at := "" // the peer's own address
 	for {
-		conn, err := connect()
+		conn, err := connect(at)
+		var refusal *parleyv1.Refusal
 		if err == nil {
-			var refusal *parleyv1.Refusal
 			if refusal, err = l.tryAttach(conn); err == nil {
+				l.replicas.found()
 				return conn
 			}
 			conn.Close()
-			switch refusal.GetReason() {
-			case parleyv1.Refusal_REASON_DENIED:
-				denied++
-			case parleyv1.Refusal_REASON_EXPIRED, parleyv1.Refusal_REASON_UNKNOWN, parleyv1.Refusal_REASON_REVISION:
-				denied = mostDenied
-			default:
-				denied = 0 // a wrong Env is that of another replica behind one address: the next attempt may find the right one
+		}
+		pause := backoff.Pause
+		switch refusal.GetReason() {
+		case parleyv1.Refusal_REASON_WRONG_ENV:
+			if l.replicas.gone(conn.Address, l.addresses(), refusal.GetEnvId()) {
+				l.finish(ended("another Env has the address of the peer, which has ended: "+conn.Address, err), nil, false)
 			}
-		}
-		if denied == mostDenied {
+			at = l.otherAddress(conn.Address)
+			pause = l.replicas.pause // the network works, and the next attempt may find the right one
+		case parleyv1.Refusal_REASON_DENIED:
+			if denied++; denied < mostDenied {
+				break
+			}
+			fallthrough
+		case parleyv1.Refusal_REASON_EXPIRED, parleyv1.Refusal_REASON_UNKNOWN, parleyv1.Refusal_REASON_REVISION:
 			l.finish(ended("the peer has refused to go on with the session: "+err.Text, err), nil, false)
+		default:
+			at = ""
 		}
-		if backoff.Pause(l.life, nil) != nil {
+		if pause(l.life, nil) != nil {
 			return Conn{Close: func() {}}
 		}
 	}

@@ -58,6 +58,7 @@ type Link struct {
 	carrier   *Carrier        // nil while there is none
 	lastRead  <-chan struct{} // closed when the reader of the last carrier has returned; nil if there was none
 	epoch     uint64          // of the last stream
+	attachAt  []string        // where the peer says that it can be attached to; of the dialling side
 	rotations uint64          // how often a stream took over from one that still worked
 	poison    uint64          // the first frame that was unacknowledged when the last stream ended because of a frame; 0 if it did not
 	attaching bool            // Keep is opening another stream
@@ -68,6 +69,8 @@ type Link struct {
 	timerAt   time.Time // when timer fires; zero if it does not run
 
 	heard atomic.Bool // the peer has sent something since the opening
+
+	replicas replicas // used by Keep alone
 
 	detached chan struct{}   // tells Keep that the stream was lost
 	drained  chan struct{}   // tells Keep that the peer is going to end the stream
