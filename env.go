@@ -75,6 +75,7 @@ func newEnv(opts []Option) (*Env, error) {
 		Link: config, Ref: e.ref, Bind: e.Bind, Logger: e.settings.logger,
 		AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout,
 	})
+	config.Closing = e.server.IsClosed
 	e.client = client.New(client.Config{
 		Link: config, DialOptions: e.dialOptions(), Go: e.server.Go,
 		ConnectTimeout: e.settings.connectTimeout, AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout,

@@ -82,8 +82,9 @@ func (e *Env) beginShutdown(ctx context.Context) (first bool) {
 func (e *Env) stop(ctx context.Context) error {
 	err := e.server.Shutdown(ctx)
 	e.client.Close()
-	e.table.Close()
 	cut := e.closeSessions(ctx)
+	e.table.Close()
+	cut = errors.Join(cut, e.closeSessions(ctx)) // those that were being opened
 	if e.grpc != nil {
 		hard := time.AfterFunc(grace(ctx), e.grpc.Stop)
 		e.grpc.GracefulStop()

@@ -36,9 +36,6 @@ type streams struct{ server *Server }
 // connect carries a session for a while. It is the gRPC handler, whose return ends the stream, and with it what the link's reader and
 // writer are blocked on.
 func (s *streams) connect(stream grpc.ServerStream) error {
-	if s.server.isClosed() {
-		return errEnvStopped().GRPCStatus().Err()
-	}
 	c, err := link.Accept(stream, s.server.config.Link, s.server.Go)
 	if err != nil {
 		return err

@@ -186,7 +186,7 @@ func (s *Server) find(name string) (*hosted, *endpoint.Error) {
 
 // closedMailbox returns why the mailbox of an endpoint, which was found a moment ago, is closed.
 func (s *Server) closedMailbox(name string) *endpoint.Error {
-	if s.isClosed() {
+	if s.IsClosed() {
 		return errEnvStopped()
 	}
 	return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "%s was stopped", name)

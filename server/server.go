@@ -73,7 +73,8 @@ func (s *Server) Go(f func()) {
 	s.crew.goes(f)
 }
 
-func (s *Server) isClosed() bool {
+// IsClosed reports whether Shutdown has begun.
+func (s *Server) IsClosed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closed

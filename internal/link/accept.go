@@ -74,6 +74,9 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {
 	if a := hello.GetAttach(); a != nil {
 		return attached(stream, c, a)
 	}
+	if c.Closing != nil && c.Closing() {
+		return nil, status.Error(codes.Unavailable, "parley: "+errTableClosed.Error())
+	}
 	limits := c.Limits
 	if !waits {
 		limits = atLeastInitial(limits)
