@@ -138,17 +138,25 @@ func refuse(c *Config, hello *parleyv1.Hello) *parleyv1.Refusal {
 	if lowest > session.HighestRevision || highest < session.LowestRevision || highest < lowest {
 		return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_REVISION, Message: "no revision that both sides speak"}
 	}
-	if id := hello.GetEnvId(); id != "" {
-		if u, err := uuid.Parse(id); err != nil || u.String() != id || id == c.EnvID {
-			return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_DENIED, Message: "the Env id is not a uuid, or is this Env's own"}
-		}
-	}
-	if a := hello.GetAddress(); a != "" {
-		if _, err := endpoint.ParseAddress(a); err != nil {
-			return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_DENIED, Message: "the address is malformed: " + err.Error()}
-		}
+	if text := c.badClaim(hello.GetEnvId(), hello.GetAddress()); text != "" {
+		return &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_DENIED, Message: text}
 	}
 	return nil
+}
+
+// badClaim returns what is wrong with what a peer says that it is, or "".
+func (c *Config) badClaim(envID, address string) string {
+	if envID != "" {
+		if u, err := uuid.Parse(envID); err != nil || u.String() != envID || envID == c.EnvID {
+			return "the Env id is not a uuid, or is this Env's own"
+		}
+	}
+	if address != "" {
+		if _, err := endpoint.ParseAddress(address); err != nil {
+			return "the address is malformed: " + err.Error()
+		}
+	}
+	return ""
 }
 
 func sendRefusal(stream Stream, c *Config, r *parleyv1.Refusal) error {

@@ -3,7 +3,9 @@ package link
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -73,6 +75,7 @@ func attached(stream Stream, c *Config, a *parleyv1.Attach) (*Carrier, error) {
 		AttachAt: c.attachAt(),
 	}}))
 	if err := stream.SendMsg(welcome); err != nil {
+		l.attachFailed(a.GetEpoch(), old != nil, err)
 		return nil, status.Convert(err).Err()
 	}
 	carrier := newCarrier(l, stream, nil)
@@ -90,6 +93,24 @@ func attached(stream Stream, c *Config, a *parleyv1.Attach) (*Carrier, error) {
 	carrier.takeOver(nil)
 	l.changed()
 	return carrier, nil
+}
+
+// attachFailed says that the stream of a taken attach has broken before it carried the session; hadStream, that it has taken the place of
+// another one.
+func (l *Link) attachFailed(epoch uint64, hadStream bool, err error) {
+	l.mu.Lock()
+	if !l.Live() || l.carrier != nil || l.epoch != epoch {
+		l.mu.Unlock()
+		return
+	}
+	over := l.park()
+	l.mu.Unlock()
+	if hadStream {
+		l.handler.Broken(l, ended("the stream broke before the welcome", err))
+	}
+	if over {
+		l.config.Table.evict()
+	}
 }
 
 // attach puts the session on a new stream of cc, whether it has one or not. refusal is why the listener has refused.
@@ -124,8 +145,11 @@ func (l *Link) attach(ctx context.Context, cc grpc.ClientConnInterface) (refusal
 	old := l.carrier
 	if old != nil {
 		old.retire(nil)
+	}
+	if old != nil || l.overtaken != nil {
 		l.rotations++
 	}
+	l.overtaken = nil
 	l.session.Detach(time.Now())
 	if v := l.session.Attach(time.Now(), o.welcome.GetReceived()); v != nil {
 		l.mu.Unlock()
@@ -147,8 +171,9 @@ func (l *Link) attach(ctx context.Context, cc grpc.ClientConnInterface) (refusal
 	return nil, nil
 }
 
-// principal returns what the carrier of a stream has authenticated: the first SPIFFE id, URI or DNS name of the peer's certificate, or
-// its subject; empty if there is no certificate.
+// principal returns what the carrier of a stream has authenticated: the first SPIFFE id, URI, DNS name, email or IP address of the peer's
+// certificate, its subject, or its key, so that no certificate counts as none; empty if there is no certificate, or none that crypto/tls
+// has verified.
 func principal(ctx context.Context) string {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
@@ -166,7 +191,13 @@ func principal(ctx context.Context) string {
 		return certificate.URIs[0].String()
 	case len(certificate.DNSNames) > 0:
 		return certificate.DNSNames[0]
-	default:
-		return certificate.Subject.String()
+	case len(certificate.EmailAddresses) > 0:
+		return certificate.EmailAddresses[0]
+	case len(certificate.IPAddresses) > 0:
+		return certificate.IPAddresses[0].String()
 	}
+	if subject := certificate.Subject.String(); subject != "" {
+		return subject
+	}
+	return fmt.Sprintf("key %x", sha256.Sum256(certificate.RawSubjectPublicKeyInfo))
 }

@@ -59,6 +59,7 @@ func (c *Carrier) takeOver(first *wire.Buffer) {
 	l := c.link
 	c.before = l.lastRead
 	l.carrier, l.lastRead = c, c.read
+	l.unpark()
 	if age := l.config.StreamAge; age > 0 && !l.dialled && l.session.Resumable() {
 		c.aging = time.AfterFunc(time.Duration(float64(age)*(0.9+0.2*rand.Float64())), c.drain)
 	}
@@ -128,19 +129,26 @@ func (c *Carrier) lose(e *endpoint.Error, streamErr error, suspect bool) {
 		l.finish(e, streamErr, true)
 		return
 	}
-	// The listener ends the old stream when it has taken the new one, which may be known here before that is.
-	moving := l.attaching && status.Code(e.Cause) == codes.Aborted
 	c.retire(streamErr)
 	l.session.Detach(time.Now())
+	over := l.park()
 	l.changed()
 	select {
 	case l.detached <- struct{}{}:
 	default: // Keep has not looked yet
 	}
+	// The listener ends the old stream when it has taken the new one, which may be known here before that is.
+	moving := l.attaching && status.Code(e.Cause) == codes.Aborted
+	if moving {
+		l.overtaken = e
+	}
 	l.mu.Unlock()
 	c.end()
 	if !moving {
 		l.handler.Broken(l, e)
+	}
+	if over {
+		l.config.Table.evict()
 	}
 }
 

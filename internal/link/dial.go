@@ -3,6 +3,7 @@ package link
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -28,7 +29,7 @@ const (
 func Dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config) (*Link, *endpoint.Error) {
 	var token []byte
 	for retries := 0; ; {
-		l, refusal, err := dial(ctx, cc, c, token)
+		l, refusal, by, err := dial(ctx, cc, c, token)
 		if refusal.GetReason() != parleyv1.Refusal_REASON_DENIED {
 			return l, err
 		}
@@ -36,7 +37,7 @@ func Dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config) (*Link, *
 			return nil, unreachable(ctx, fmt.Errorf("this address is this very Env; use %s", c.address()))
 		}
 		// The peer may be one that this Env has a session with, under another address, or has had.
-		if known := c.Table.token(refusal.GetEnvId()); known != nil && token == nil {
+		if known := c.Table.newToken(refusal.GetEnvId(), by); known != nil && token == nil {
 			token = known
 			continue
 		}
@@ -44,7 +45,7 @@ func Dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config) (*Link, *
 			return nil, err
 		}
 		retries++
-		token = c.Table.token(refusal.GetEnvId())
+		token = c.Table.newToken(refusal.GetEnvId(), by)
 	}
 }
 
@@ -60,27 +61,34 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []byte) (*Link, *parleyv1.Refusal, *endpoint.Error) {
+// dial makes one attempt. Where it is refused, by is who has done that.
+func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []byte) (l *Link, refusal *parleyv1.Refusal, by listener, e *endpoint.Error) {
 	hello := c.hello()
 	hello.Opening = &parleyv1.Hello_New{New: &parleyv1.NewSession{Token: token}}
 	o, err := open(ctx, cc, hello)
 	if err != nil {
-		return nil, o.refusal, err
+		return nil, o.refusal, o.by, err
 	}
 	w := o.welcome
 	for _, agreed := range w.GetCapabilities() {
 		if !slices.Contains(hello.GetCapabilities(), agreed) {
 			o.cancel()
-			return nil, nil, unreachable(ctx, fmt.Errorf("the welcome agrees to capabilities that were not offered: %.300q", w.GetCapabilities()))
+			return nil, nil, o.by, unreachable(ctx, fmt.Errorf("the welcome agrees to capabilities that were not offered: %.300q", w.GetCapabilities()))
 		}
 	}
-	l := &Link{
-		peer:    endpoint.Peer{EnvID: w.GetEnvId(), Address: w.GetAddress(), Remote: remoteAddr(o.stream.Context()), Session: w.GetSession()},
+	if text := c.badClaim(w.GetEnvId(), w.GetAddress()); text != "" {
+		o.cancel()
+		return nil, nil, o.by, unreachable(ctx, errors.New("the welcome is not to be believed: "+text))
+	}
+	l = &Link{
+		peer:    endpoint.Peer{EnvID: w.GetEnvId(), Address: w.GetAddress(), Remote: o.by.remote, Session: w.GetSession()},
 		dialled: true,
 		config:  c,
 		handler: c.Handler,
 		token:   bytes.Clone(w.GetToken()),
 		session: session.New(c.Limits, session.LimitsFromProto(w.GetLimits())),
+
+		principal: o.by.principal, dialledAt: o.by.address,
 	}
 	l.attachAt = w.GetAttachAt()
 	l.agree(w.GetCapabilities())
@@ -90,10 +98,10 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 	l.prepare()
 	if _, err := c.Table.add(l, nil); err != nil {
 		o.cancel()
-		return nil, nil, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: err.Error(), Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
+		return nil, nil, o.by, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: err.Error(), Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
 	}
 	l.start(newCarrier(l, o.stream, o.cancel), o.first) // a welcome may come with more
-	return l, nil, nil
+	return l, nil, o.by, nil
 }
 
 // hello returns what every hello of this Env says.
@@ -141,6 +149,7 @@ type opening struct {
 	welcome *parleyv1.Welcome
 	first   *wire.Buffer      // the frame of the welcome
 	refusal *parleyv1.Refusal // instead of all others
+	by      listener          // who has answered
 }
 
 // open opens a stream on cc with a hello, and waits for the answer. ctx bounds that only.
@@ -171,7 +180,7 @@ func open(ctx context.Context, cc grpc.ClientConnInterface, hello *parleyv1.Hell
 	if r := h.Refusal; r != nil {
 		stop()
 		cancel()
-		return opening{refusal: r}, unreachable(ctx, fmt.Errorf("refused: %s: %s", r.GetReason(), r.GetMessage()))
+		return opening{refusal: r, by: listenerOf(cc, stream.Context())}, unreachable(ctx, fmt.Errorf("refused: %s: %s", r.GetReason(), r.GetMessage()))
 	}
 	w := h.Welcome
 	if w == nil || w.GetRevision() < session.LowestRevision || w.GetRevision() > session.HighestRevision {
@@ -180,7 +189,7 @@ func open(ctx context.Context, cc grpc.ClientConnInterface, hello *parleyv1.Hell
 	if !stop() {
 		return fail(ctx.Err())
 	}
-	return opening{stream: stream, cancel: cancel, welcome: w, first: f.Take()}, nil
+	return opening{stream: stream, cancel: cancel, welcome: w, first: f.Take(), by: listenerOf(cc, stream.Context())}, nil
 }
 
 // unreachable returns the error of an opening that failed.

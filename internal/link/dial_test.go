@@ -48,6 +48,8 @@ func TestBadWelcome(t *testing.T) {
 		{"A38 revision", head(wire.Head{Welcome: &parleyv1.Welcome{Revision: 7}})},
 		{"A38 no revision", head(wire.Head{Welcome: &parleyv1.Welcome{}})},
 		{"A38 capability", head(wire.Head{Welcome: &parleyv1.Welcome{Revision: 1, Capabilities: []string{"resume"}}})},
+		{"A38 Env id", head(wire.Head{Welcome: &parleyv1.Welcome{Revision: 1, EnvId: "me"}})},
+		{"A38 address", head(wire.Head{Welcome: &parleyv1.Welcome{Revision: 1, Address: "a\nb"}})},
 		{"refusal", head(wire.Head{Refusal: &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_REVISION, Message: "no"}})},
 	} {
 		t.Run(test.name, func(t *testing.T) {

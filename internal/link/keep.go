@@ -22,6 +22,7 @@ const (
 // Conn is a connection to the Env of a session, and what closes it when the stream on it is over.
 type Conn struct {
 	grpc.ClientConnInterface
+	// Address is what was dialled, HOST:PORT.
 	Address string
 	Close   func()
 }
@@ -130,5 +131,16 @@ func (l *Link) progress() uint64 {
 func (l *Link) tryAttach(cc grpc.ClientConnInterface) (*parleyv1.Refusal, *endpoint.Error) {
 	ctx, cancel := context.WithTimeout(l.life, attachTimeout)
 	defer cancel()
-	return l.attach(ctx, cc)
+	refusal, err := l.attach(ctx, cc)
+	if err == nil {
+		return nil, nil
+	}
+	l.mu.Lock()
+	broken := l.overtaken
+	l.overtaken = nil
+	l.mu.Unlock()
+	if broken != nil && l.Live() {
+		l.handler.Broken(l, broken)
+	}
+	return refusal, err
 }

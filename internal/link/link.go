@@ -51,7 +51,8 @@ type Link struct {
 	config    *Config
 	handler   Handler
 	token     []byte
-	principal string // what the carrier has authenticated; empty for nothing
+	principal string // what the carrier of the first stream has authenticated; empty for nothing
+	dialledAt string // the address; of the dialling side
 
 	mu        sync.Mutex // guards the next group; never held during I/O or a callback
 	session   *session.Session
@@ -66,7 +67,12 @@ type Link struct {
 	leaving   *endpoint.Error // the peer has said bye: why; the writer ends the session when all is written
 	halfway   bool            // the dialler has half-closed: end when all is answered
 	timer     *time.Timer
-	timerAt   time.Time // when timer fires; zero if it does not run
+	timerAt   time.Time       // when timer fires; zero if it does not run
+	overtaken *endpoint.Error // the last one has ended meanwhile, because the listener has taken the new one
+	parked    bool            // the table has been told that there is no stream
+	crowded   bool            // the table keeps too much since this link has told it how much it keeps
+
+	place parking // guarded by the table's mu
 
 	heard atomic.Bool // the peer has sent something since the opening
 
@@ -75,6 +81,7 @@ type Link struct {
 	detached chan struct{}   // tells Keep that the stream was lost
 	drained  chan struct{}   // tells Keep that the peer is going to end the stream
 	over     chan struct{}   // closed when the session has ended
+	told     chan struct{}   // closed when the handler has been told so
 	life     context.Context // ends with the session
 	endLife  context.CancelFunc
 	flushed  chan struct{} // closed when the writer has written all, after Close
@@ -92,6 +99,7 @@ func (l *Link) prepare() {
 	l.detached = make(chan struct{}, 1)
 	l.drained = make(chan struct{}, 1)
 	l.over = make(chan struct{})
+	l.told = make(chan struct{})
 	l.life, l.endLife = context.WithCancel(context.Background())
 	l.flushed = make(chan struct{})
 	l.running.calls = make(map[uint64]Running)
@@ -120,9 +128,6 @@ func (l *Link) start(c *Carrier, first *wire.Buffer) bool {
 // Peer returns the other side.
 func (l *Link) Peer() endpoint.Peer { return l.peer }
 
-// Token returns the secret of the session. It must not be logged.
-func (l *Link) Token() []byte { return l.token }
-
 // Over is closed when the session has ended.
 func (l *Link) Over() <-chan struct{} { return l.over }
 
@@ -139,9 +144,10 @@ func (l *Link) Live() bool {
 	}
 }
 
-// Wait waits until the session has ended and no goroutine of the link is left.
+// Wait waits until the session has ended, its handler has been told so (by whichever goroutine has ended it, the timer's for one), and no
+// goroutine of the link is left.
 func (l *Link) Wait() {
-	<-l.over
+	<-l.told
 	l.wg.Wait()
 }
 
@@ -160,13 +166,6 @@ func (l *Link) Rotations() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rotations
-}
-
-// lostStream reports whether the session had a stream, and has none now.
-func (l *Link) lostStream() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.session.Detached()
 }
 
 // Empty reports whether there is nothing to be written, but for a bye, and nothing that the peer has not acknowledged.
@@ -339,7 +338,11 @@ func (l *Link) changed() {
 		default:
 		}
 	}
+	l.keepsMore()
 	d := l.session.Deadline()
+	if l.crowded {
+		d = time.Now()
+	}
 	if d.IsZero() || !l.timerAt.IsZero() && !d.Before(l.timerAt) {
 		return
 	}
@@ -358,8 +361,13 @@ func (l *Link) tick() {
 	expired := l.session.Tick(now)
 	verdict := l.session.Check(now)
 	c := l.carrier
+	crowded := l.crowded
+	l.crowded = false
 	l.changed()
 	l.mu.Unlock()
+	if crowded {
+		l.config.Table.evict()
+	}
 	switch {
 	case verdict.Expired:
 		l.finish(ended("there was no stream for the time-to-live", nil), nil, false)
@@ -394,6 +402,7 @@ func (l *Link) Kill(e *endpoint.Error) { l.finish(e, nil, true) }
 // finish ends the session, once.
 func (l *Link) finish(e *endpoint.Error, streamErr error, broken bool) {
 	l.ending.Do(func() {
+		defer close(l.told)
 		if why, good := l.isLeaving(); good {
 			// The peer may end the stream as soon as it has the bye, before this side is back from writing it.
 			streamErr, broken = nil, false
@@ -440,7 +449,10 @@ func (l *Link) leave(e *endpoint.Error) {
 
 // discard ends a session that was in the table, but has not begun.
 func (l *Link) discard(e *endpoint.Error) {
-	l.ending.Do(func() { l.endSession(e, nil) })
+	l.ending.Do(func() {
+		defer close(l.told)
+		l.endSession(e, nil)
+	})
 }
 
 // endSession ends the session and completes what is pending in it. It returns what carried it, if anything did.
@@ -453,6 +465,7 @@ func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 		c.retire(streamErr)
 	}
 	close(l.over)
+	l.unpark()
 	l.endLife()
 	l.timer.Stop()
 	l.mu.Unlock()

@@ -56,14 +56,14 @@ const otherEnv = "0192f0c1-2b6e-7c3a-8d4e-5f6a7b8c9d0e"
 func TestDeniedWithRememberedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := newConfig(&recorder{})
-		past := &Link{peer: endpoint.Peer{EnvID: otherEnv}, dialled: true, token: []byte("past")}
+		past := &Link{peer: endpoint.Peer{EnvID: otherEnv}, dialled: true, dialledAt: "there:1", token: []byte("past")}
 		if _, err := config.Table.add(past, nil); err != nil {
 			t.Fatal(err)
 		}
 		config.Table.Remove(past)
 		r := newRefuser(otherEnv, "past")
 		began := time.Now()
-		l, err := Dial(t.Context(), r, config)
+		l, err := Dial(t.Context(), Conn{ClientConnInterface: r, Address: "there:1"}, config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,12 +81,12 @@ func TestDeniedUntilAnotherWelcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := newConfig(&recorder{})
 		time.AfterFunc(50*time.Millisecond, func() {
-			if _, err := config.Table.add(&Link{peer: endpoint.Peer{EnvID: otherEnv}, dialled: true, token: []byte("live")}, nil); err != nil {
+			if _, err := config.Table.add(&Link{peer: endpoint.Peer{EnvID: otherEnv}, dialled: true, dialledAt: "there:1", token: []byte("live")}, nil); err != nil {
 				t.Error(err)
 			}
 		})
 		r := newRefuser(otherEnv, "live")
-		l, err := Dial(t.Context(), r, config)
+		l, err := Dial(t.Context(), Conn{ClientConnInterface: r, Address: "there:1"}, config)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,29 +1,39 @@
 package link
 
 import (
+	"container/list"
 	"crypto/subtle"
 	"errors"
 	"slices"
 	"sync"
 )
 
-// mostTokens is how many tokens of sessions that are over are kept.
-const mostTokens = 1024
+// mostPast is how many tokens of sessions that are over are kept.
+const mostPast = 1024
 
 // Table has the live links of an Env. It may be used concurrently.
 type Table struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // taken while a link's mu is held, never the other way round
 	links []*Link
 	byEnv map[string][]*Link // the oldest first
 	ids   map[string]*Link   // those that peers have dialled, by session
 
-	tokens map[string][]byte // of the last dialled session with an Env that is over
-	closed chan struct{}     // closed by Close
+	past   map[string]*credential // of the last dialled session with an Env that is over
+	closed chan struct{}          // closed by Close
+
+	parked      list.List // of *Link: that peers have opened and that have no stream, the one without for longest first
+	parkedBytes uint64    // that these keep
+	// The limits of these: constants but in tests.
+	mostDetached      int
+	mostDetachedBytes uint64
 }
 
 // NewTable returns an empty table.
 func NewTable() *Table {
-	return &Table{byEnv: make(map[string][]*Link), ids: make(map[string]*Link), tokens: make(map[string][]byte), closed: make(chan struct{})}
+	return &Table{
+		byEnv: make(map[string][]*Link), ids: make(map[string]*Link), past: make(map[string]*credential), closed: make(chan struct{}),
+		mostDetached: mostDetached, mostDetachedBytes: mostDetachedBytes,
+	}
 }
 
 // Close makes the table take no more links.
@@ -49,8 +59,8 @@ var (
 	errTableClosed = errors.New("this Env is shut down, or being shut down")
 )
 
-// add adds l. It fails with errTaken if l claims the id of a live Env without the token of a session with it, and with
-// errTableClosed. Sessions of which the dialler may not know, because their stream broke before it has sent anything after its hello, do not
+// add adds l. It fails with errTaken if l claims the id of a live Env without the token of a session with it or its
+// authenticated principal, and with errTableClosed. Sessions of which the dialler may not know, because their stream broke before it has sent anything after its hello, do not
 // count: they are returned, to be ended.
 func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 	t.mu.Lock()
@@ -59,9 +69,9 @@ func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 		return nil, errTableClosed
 	}
 	id := l.peer.EnvID
-	if same := t.byEnv[id]; id != "" && len(same) > 0 && !l.dialled && !knowsToken(same, token) {
+	if same := t.byEnv[id]; id != "" && len(same) > 0 && !l.dialled && !mayClaim(same, l, token) {
 		for _, other := range same {
-			if other.dialled || other.heard.Load() || !other.lostStream() {
+			if other.dialled || other.heard.Load() || other.place.element == nil {
 				return nil, errTaken
 			}
 		}
@@ -77,13 +87,19 @@ func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 	return unknown, nil
 }
 
-func knowsToken(links []*Link, token []byte) bool {
-	for _, l := range links {
-		if len(token) > 0 && subtle.ConstantTimeCompare(l.token, token) == 1 {
-			return true
+// mayClaim reports whether l, which brings token, has a right to the Env id of these links: the token of one of them, or what the
+// carrier has authenticated. All are looked at, whichever it is.
+func mayClaim(links []*Link, l *Link, token []byte) bool {
+	may := false
+	for _, other := range links {
+		if len(token) > 0 && subtle.ConstantTimeCompare(other.token, token) == 1 {
+			may = true
+		}
+		if l.principal != "" && l.principal == other.principal {
+			may = true
 		}
 	}
-	return false
+	return may
 }
 
 // Remove takes l out.
@@ -106,13 +122,14 @@ func (t *Table) Remove(l *Link) {
 // rememberLocked keeps the token of a session that is over: where only this side knows that yet, the peer wants it of the
 // next one.
 func (t *Table) rememberLocked(l *Link) {
-	if _, known := t.tokens[l.peer.EnvID]; !known && len(t.tokens) >= mostTokens {
-		for id := range t.tokens { // any one
-			delete(t.tokens, id)
+	if t.past[l.peer.EnvID] == nil && len(t.past) >= mostPast {
+		for id := range t.past { // any one
+			delete(t.past, id)
 			break
 		}
 	}
-	t.tokens[l.peer.EnvID] = l.token
+	c := l.credential()
+	t.past[l.peer.EnvID] = &c
 }
 
 func without(links []*Link, l *Link) []*Link {
@@ -137,16 +154,6 @@ func (t *Table) Get(envID string) *Link {
 		return same[0]
 	}
 	return nil
-}
-
-// token returns the token of a session with the Env, or of the last one; nil if there was none.
-func (t *Table) token(envID string) []byte {
-	if l := t.Get(envID); l != nil {
-		return l.token
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.tokens[envID]
 }
 
 // All returns the live links, the oldest first.

@@ -20,6 +20,9 @@ const (
 	unreadBytes = 2*replyBytes + 128<<20
 )
 
+// named is about what a route or account takes beside its names.
+const named = 256
+
 // incoming is what the peer has sent.
 type incoming struct {
 	received uint64 // the number of the last frame
@@ -39,6 +42,8 @@ type incoming struct {
 	transfers    map[uint64]*partial
 	lastTransfer uint64
 	replyBytes   uint64 // told by the large replies that are under way
+	partialBytes uint64 // in partial messages
+	namesBytes   uint64 // about what routes and accounts take
 	bye          bool   // the peer has said the last it had to say
 
 	head   wire.Head
@@ -373,6 +378,7 @@ func (s *Session) accountOf(d *Destination) (*Account, *Violation) {
 		}
 		a = &Account{key: key, grant: credit.NewGrant(s.own.MailboxMessages, s.own.MailboxBytes)}
 		s.in.accounts[key] = a
+		s.in.namesBytes += named + uint64(len(key.envID)+len(key.endpoint))
 	}
 	d.account = a
 	return a, nil
@@ -420,7 +426,9 @@ func (s *Session) receiveRoute() *Violation {
 	case len(in.routes) >= int(s.own.Routes):
 		return violation("A13", codes.ResourceExhausted, "more than %d routes", s.own.Routes)
 	}
-	in.routes[e.Route] = newDestination(e.Target, true)
+	d := newDestination(e.Target, true)
+	in.routes[e.Route] = d
+	in.namesBytes += named + uint64(len(d.EnvID)+len(d.Endpoint)+len(d.Method))
 	return nil
 }
 

@@ -44,14 +44,15 @@ type outgoing struct {
 
 	replay replay // what was written, until it is acknowledged
 
-	transfers    []*transfer // that have begun, in turn
-	sends        []*transfer // large sends that are not acknowledged wholly, in order; if the session outlives its streams
-	underway     int         // transfers that have not ended, begun or not
-	replies      []*transfer // large replies that wait for a transfer to end
-	lastTransfer uint64
-	largeReplies int            // bytes in replies, and in transfers that are replies
-	chunkNext    bool           // the next frame should be a chunk, if there is one
-	bye          *wire.Envelope // waits until all else is written; nil if there is none
+	transfers     []*transfer // that have begun, in turn
+	sends         []*transfer // large sends that are not acknowledged wholly, in order; if the session outlives its streams
+	underway      int         // transfers that have not ended, begun or not
+	replies       []*transfer // large replies that wait for a transfer to end
+	lastTransfer  uint64
+	largeReplies  int            // bytes in replies, and in transfers that are replies
+	chunkNext     bool           // the next frame should be a chunk, if there is one
+	bye           *wire.Envelope // waits until all else is written; nil if there is none
+	largeMessages int            // bytes in transfers that are not replies
 
 	accounts map[mailboxKey]*account
 	blocked  []*account // those with waiters, in turn

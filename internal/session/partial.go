@@ -85,6 +85,7 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 			p.data = make([]byte, 0, min(p.size, reservedTransfer))
 		}
 		p.data = append(p.data, e.Payload...)
+		in.partialBytes += uint64(len(e.Payload))
 	}
 	if p.got < p.size {
 		return nil
@@ -141,6 +142,7 @@ func (s *Session) abortPartial(p *partial, why *spb.Status) {
 // endPartial forgets p.
 func (s *Session) endPartial(p *partial) {
 	delete(s.in.transfers, p.id)
+	s.in.partialBytes -= uint64(len(p.data))
 	if p.event.Kind != wire.KindReply {
 		return
 	}

@@ -213,6 +213,13 @@ func (s *Session) Idle() bool {
 	return s.out.queued == 0 && s.out.underway == 0 && len(s.out.replies) == 0
 }
 
+// Kept returns about how many bytes the session keeps for the peer: what the peer has not acknowledged, what waits to be written, and
+// what of the peer's own is there for as long as the session: parts of messages, and the names of routes and mailboxes.
+func (s *Session) Kept() uint64 {
+	o, in := &s.out, &s.in
+	return o.replay.bytes + uint64(o.queued+o.largeReplies+o.largeMessages) + in.partialBytes + in.namesBytes
+}
+
 // OpenAsks returns how many asks of the peer have not been answered.
 func (s *Session) OpenAsks() int { return s.in.open }
 

@@ -33,6 +33,9 @@ func (s *Session) nextTransfer() uint64 {
 // startTransfer lets the chunks of t follow the batch that is open now, which has the message.
 func (s *Session) startTransfer(t *transfer) {
 	s.out.underway++
+	if !t.isReply {
+		s.out.largeMessages += t.size
+	}
 	s.out.open.begins = append(s.out.open.begins, t)
 }
 
@@ -80,6 +83,8 @@ func (s *Session) endTransfer(t *transfer) {
 	}
 	if t.isReply {
 		o.largeReplies -= t.size
+	} else {
+		o.largeMessages -= t.size
 	}
 	if t.account != nil {
 		t.account.transfer = nil

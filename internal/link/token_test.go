@@ -1,0 +1,143 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"net"
+	"net/url"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"github.com/parley-rpc/parley/endpoint"
+)
+
+// TestMayBeShown goes through who may see which token.
+func TestMayBeShown(t *testing.T) {
+	plain := credential{token: []byte("t"), dialled: true, address: "a:1", claimed: "b:1", remote: "10.0.0.1:1"}
+	tls := plain
+	tls.principal = "a"
+	accepted := credential{token: []byte("t"), claimed: "b:1", remote: "10.0.0.1:50000"} // that the peer has dialled
+	mutual := accepted
+	mutual.principal = "a"
+	for _, test := range []struct {
+		name string
+		c    credential
+		at   listener
+		want bool
+	}{
+		{"no token", credential{dialled: true, address: "a:1"}, listener{address: "a:1"}, false},
+		{"nothing known of either", credential{token: []byte("t"), dialled: true}, listener{}, false},
+
+		{"plain, where it was dialled", plain, listener{address: "a:1"}, true},
+		{"plain, where the Env says it is", plain, listener{address: "b:1"}, true},
+		{"plain, another name of the host", plain, listener{address: "c:1", remote: "10.0.0.1:1"}, true},
+		{"plain, elsewhere", plain, listener{address: "c:1", remote: "10.0.0.2:1"}, false},
+		{"plain, another port", plain, listener{address: "c:2", remote: "10.0.0.1:2"}, false},
+		{"plain, elsewhere, whoever it is", plain, listener{address: "c:1", remote: "10.0.0.2:1", principal: "c"}, false},
+
+		{"TLS, the same principal", tls, listener{address: "c:1", remote: "10.0.0.2:1", principal: "a"}, true},
+		{"TLS, another principal", tls, listener{address: "c:1", remote: "10.0.0.2:1", principal: "c"}, false},
+		{"TLS, another principal there", tls, listener{address: "a:1", remote: "10.0.0.1:1", principal: "c"}, false},
+		{"TLS, in the clear there", tls, listener{address: "a:1", remote: "10.0.0.1:1"}, false},
+
+		{"accepted, where the Env says it is", accepted, listener{address: "b:1", remote: "10.0.0.9:1"}, true},
+		{"accepted, elsewhere", accepted, listener{address: "c:1", remote: "10.0.0.1:1"}, false},
+		{"accepted, from the port it came from", accepted, listener{address: "c:1", remote: "10.0.0.1:50000"}, false},
+		{"accepted with TLS, the same principal", mutual, listener{address: "c:1", principal: "a"}, true},
+		{"accepted with TLS, the certificate of the listener", mutual, listener{address: "b:1", principal: "b"}, true},
+		{"accepted with TLS, in the clear", mutual, listener{address: "b:1"}, false},
+		{"accepted with TLS, elsewhere", mutual, listener{address: "c:1", principal: "c"}, false},
+	} {
+		if got := test.c.mayBeShownTo(test.at); got != test.want {
+			t.Errorf("%s: %t, want %t", test.name, got, test.want)
+		}
+	}
+}
+
+// TestImpostor: a listener elsewhere that refuses in the name of an Env does not get the token of the session with it, alive or past.
+func TestImpostor(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			config := newConfig(&recorder{})
+			l := &Link{peer: endpoint.Peer{EnvID: otherEnv, Remote: "10.0.0.1:1"}, dialled: true, dialledAt: "there:1", token: []byte("secret")}
+			if _, err := config.Table.add(l, nil); err != nil {
+				t.Fatal(err)
+			}
+			if !live {
+				config.Table.Remove(l)
+			}
+			r := newRefuser(otherEnv, "")
+			_, err := Dial(t.Context(), Conn{ClientConnInterface: r, Address: "elsewhere:1"}, config)
+			if err == nil || err.Reason != endpoint.ReasonUnreachable {
+				t.Errorf("Dial = %v", err)
+			}
+			for _, token := range r.tokens {
+				if token != "" {
+					t.Errorf("live %t: it got the token %q", live, token)
+				}
+			}
+			r.wg.Wait()
+		})
+	}
+}
+
+// TestPrincipal: every verified certificate has one, and nothing else.
+func TestPrincipal(t *testing.T) {
+	id := &url.URL{Scheme: "spiffe", Host: "x", Path: "/y"}
+	for _, test := range []struct {
+		certificate x509.Certificate
+		want        string
+	}{
+		{x509.Certificate{URIs: []*url.URL{id}, DNSNames: []string{"d"}}, "spiffe://x/y"},
+		{x509.Certificate{DNSNames: []string{"d", "e"}, EmailAddresses: []string{"m@d"}}, "d"},
+		{x509.Certificate{EmailAddresses: []string{"m@d"}, IPAddresses: []net.IP{{1, 2, 3, 4}}}, "m@d"},
+		{x509.Certificate{IPAddresses: []net.IP{{1, 2, 3, 4}}, Subject: pkix.Name{CommonName: "c"}}, "1.2.3.4"},
+		{x509.Certificate{Subject: pkix.Name{CommonName: "c"}}, "CN=c"},
+		{x509.Certificate{RawSubjectPublicKeyInfo: []byte("k")}, "key 8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a"},
+	} {
+		state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{&test.certificate}}
+		ctx := func() context.Context {
+			return peer.NewContext(t.Context(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: state}})
+		}
+		if got := principal(ctx()); got != "" {
+			t.Errorf("a certificate that nobody has verified stands for %q", got)
+		}
+		state.VerifiedChains = [][]*x509.Certificate{{&test.certificate}}
+		if got := principal(ctx()); got != test.want {
+			t.Errorf("principal = %q, want %q", got, test.want)
+		}
+	}
+	if got := principal(t.Context()); got != "" {
+		t.Errorf("nothing stands for %q", got)
+	}
+}
+
+// TestMutual: two Envs that dial each other, over plaintext: the second session takes the token of the first, since it goes where the other
+// Env has said that it listens. Elsewhere it does not.
+func TestMutual(t *testing.T) {
+	for _, address := range []string{"a:1", "c:1"} {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := newNetwork(), newNetwork()
+			a.listening.Address = func() string { return "a:1" }
+			first, err := Dial(t.Context(), Conn{ClientConnInterface: b, Address: "b:1"}, a.listening)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, err := Dial(t.Context(), Conn{ClientConnInterface: a, Address: address}, b.listening)
+			if taken := err == nil; taken != (address == "a:1") {
+				t.Errorf("at %s: %v", address, err)
+			}
+			if second != nil {
+				second.Kill(errClosed)
+			}
+			first.Kill(errClosed)
+			a.wg.Wait()
+			b.wg.Wait()
+		})
+	}
+}
