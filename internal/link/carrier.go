@@ -124,7 +124,7 @@ func (c *Carrier) lose(e *endpoint.Error, streamErr error, suspect bool) {
 		l.poison = l.session.FirstUnacknowledged()
 	}
 	poisoned := l.poison != 0 && l.poison == last
-	if poisoned || !l.session.Resumable() || l.leaving != nil || l.closing && l.session.ByeWritten() {
+	if poisoned || !l.session.Resumable() || l.leaving != nil || l.closedWell(e) {
 		l.mu.Unlock()
 		l.finish(e, streamErr, true)
 		return

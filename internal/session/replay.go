@@ -160,6 +160,9 @@ func (s *Session) expiry() time.Time {
 	return r.since.Add(min(s.own.SessionTTL, s.peer.SessionTTL))
 }
 
+// ExpireWithin lowers the time-to-live of a session without a stream.
+func (s *Session) ExpireWithin(d time.Duration) { s.own.SessionTTL = min(s.own.SessionTTL, d) }
+
 // release gives back the frames that are kept.
 func (r *replay) release() {
 	for i := range r.kept {
