@@ -83,7 +83,7 @@ func (r *remote) session(ctx context.Context, wait, noWait bool, until time.Time
 
 // addressed returns the Env id that messages by l are addressed to: none if l ends there.
 func (r *remote) addressed(l *link.Link) string {
-	if l.Peer().EnvID == r.envID {
+	if r.envID == "" || l.Peer().EnvID == r.envID {
 		return ""
 	}
 	return r.envID

@@ -248,7 +248,11 @@ func (l *Link) tryPost(p *session.Posting) (bool, *endpoint.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	accepted, err := l.session.Post(p)
-	if accepted {
+	switch {
+	case !accepted:
+	case p.Ask == nil && !l.parked:
+		l.wakeWriter() // a send has no time of its own, and only what is parked is counted
+	default:
 		l.changed()
 	}
 	return accepted, err
@@ -301,7 +305,11 @@ func (l *Link) Reply(r *session.Reply) {
 	l.running.Unlock()
 	l.mu.Lock()
 	l.session.Reply(r)
-	l.changed()
+	if l.parked {
+		l.changed()
+	} else {
+		l.wakeWriter()
+	}
 	l.mu.Unlock()
 }
 
@@ -329,8 +337,8 @@ func (l *Link) Take(a *session.Account, c session.Cost) {
 	l.changed()
 }
 
-// changed lets the writer and the timer know of a change. The caller holds mu.
-func (l *Link) changed() {
+// wakeWriter lets the writer know of a change. The caller holds mu.
+func (l *Link) wakeWriter() {
 	if c := l.carrier; c != nil && c.idle && (l.session.HasFrame() || l.done()) {
 		c.idle = false
 		select {
@@ -338,6 +346,11 @@ func (l *Link) changed() {
 		default:
 		}
 	}
+}
+
+// changed lets the writer and the timer know of a change. The caller holds mu.
+func (l *Link) changed() {
+	l.wakeWriter()
 	l.keepsMore()
 	d := l.session.Deadline()
 	if l.crowded {

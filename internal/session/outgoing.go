@@ -20,10 +20,10 @@ const (
 	// ChunkBytes is the largest payload that travels whole, and the size of the chunks of a larger one.
 	ChunkBytes = 15_900
 	// queueBytes is how much may wait to be written before senders have to wait.
-	queueBytes = 256 << 10
+	queueBytes = 512 << 10
 	// wakeBytes is how little has to wait before they go on: they would take turns with the writer frame by frame otherwise,
 	// and each turn costs a switch of goroutines.
-	wakeBytes = queueBytes / 2
+	wakeBytes = queueBytes / 4
 	// replyBytes is how much of replies may wait to be written before further ones are replaced by an error.
 	replyBytes = 64 << 20
 	// creditsPerFrame keeps heads small.
