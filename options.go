@@ -139,6 +139,6 @@ func WithUnacknowledged(f func(endpoint.Unacknowledged)) Option {
 }
 
 // WithStreamAge has the sessions that peers open with this Env move to another stream, and connection, when theirs is that old, give or take a
-// tenth: before a load balancer cuts it, or to spread peers over new machines. Nothing is lost or repeated by that. The default is never;
+// tenth, before a load balancer cuts it. Nothing is lost or repeated by that. The default is never;
 // a listener that ends its connections by itself (gRPC's MaxConnectionAge) is moved away from, too.
 func WithStreamAge(d time.Duration) Option { return func(s *settings) { s.streamAge = d } }

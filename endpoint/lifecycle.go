@@ -25,7 +25,7 @@ type ErrorHandler interface {
 	OnError(ctx context.Context, err error)
 }
 
-// ConnectionObserver is an endpoint with OnConnected: a session with a peer has begun.
+// ConnectionObserver is an endpoint with OnConnected: a session with a peer has begun. One that gets another stream does not begin again.
 type ConnectionObserver interface {
 	OnConnected(ctx context.Context, peer Peer)
 }
@@ -36,7 +36,8 @@ type DisconnectionObserver interface {
 	OnDisconnected(ctx context.Context, peer Peer)
 }
 
-// NetworkErrorObserver is an endpoint with OnNetworkError: a stream to a peer broke.
+// NetworkErrorObserver is an endpoint with OnNetworkError: a stream to a peer broke. The session waits for another one, which the dialler
+// opens; OnDisconnected says so if none comes. A listener is not told of a break that it has not noticed before it has the next stream.
 type NetworkErrorObserver interface {
 	OnNetworkError(ctx context.Context, peer Peer, err error)
 }

@@ -69,7 +69,8 @@ func MethodFunc[Req, Res any](f func(ctx context.Context, req *Req) (*Res, error
 // Send hands over req, one way. It returns when the message is accepted into the session (or, for a local endpoint, into
 // the mailbox): from then on it is in order with all that this goroutine sends later. It waits for a session and for room
 // in the endpoint's window under ctx, or for the Env's queue timeout (30 s unless set) if that is sooner; ctx does not
-// matter afterwards. Acceptance is not delivery: nobody tells the sender what became of the message.
+// matter afterwards. Acceptance is not delivery: what became of the message, SendWithReceipt and parley.WithUnacknowledged tell. The wait
+// for a session is bounded by the connect timeout of each attempt, not by the queue timeout.
 //
 // Errors: ErrUnreachable, ErrEnvStopped, ErrSessionEnded, ErrNotHere, ErrOverloaded, ErrTooLarge, ErrUnencodable,
 // ErrTimeout, ErrCancelled and, for local endpoints only, ErrEndpointNotFound and ErrEndpointStopped. All of them mean that the
