@@ -93,7 +93,7 @@ func (s *Server) relay(key relayKey) (*relay, *endpoint.Error) {
 		r.held++
 		return r, nil
 	}
-	if s.closed {
+	if s.closed || !key.from.Live() { // nobody would end it, where Forget has been here
 		return nil, errEnvStopped()
 	}
 	if !s.roomForRelayLocked(key.from) {

@@ -45,6 +45,8 @@ func attached(stream Stream, c *Config, a *parleyv1.Attach) (*Carrier, error) {
 	switch {
 	case !l.Live():
 		reason, text = parleyv1.Refusal_REASON_UNKNOWN, "the session is over"
+	case l.epoch == 0:
+		reason, text = parleyv1.Refusal_REASON_UNKNOWN, "the session has not begun"
 	case a.GetEpoch() <= l.epoch:
 		reason, text = parleyv1.Refusal_REASON_DENIED, "the epoch is not higher than that of the stream before"
 	case !l.session.MayAttach(a.GetReceived()):

@@ -100,7 +100,9 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		o.cancel()
 		return nil, nil, o.by, &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: err.Error(), Phase: endpoint.PhaseConnecting, Execution: endpoint.NotExecuted}
 	}
-	l.start(newCarrier(l, o.stream, o.cancel), o.first) // a welcome may come with more
+	if !l.start(newCarrier(l, o.stream, o.cancel), o.first) { // a welcome may come with more
+		o.cancel()
+	}
 	return l, nil, o.by, nil
 }
 

@@ -13,7 +13,7 @@ func (l *Link) Close(e *endpoint.Error) {
 	// A peer that comes back is refused, and knows by that. A dialler comes back itself, to say bye.
 	lonely := !l.dialled && l.session.Detached() && l.emptyLocked()
 	l.session.Bye(e)
-	l.session.ExpireWithin(closeTTL)
+	l.session.ExpireWithin(time.Now(), closeTTL)
 	l.closing = true
 	l.changed()
 	l.mu.Unlock()

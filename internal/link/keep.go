@@ -98,9 +98,14 @@ func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
 			conn.Close()
 		}
 		pause := backoff.Pause
-		switch refusal.GetReason() {
+		reason := refusal.GetReason()
+		if id := refusal.GetEnvId(); id != "" && id != l.peer.EnvID {
+			reason = parleyv1.Refusal_REASON_WRONG_ENV // whatever another Env says, it says nothing of this session
+		}
+		switch reason {
 		case parleyv1.Refusal_REASON_WRONG_ENV:
-			if l.replicas.gone(conn.Address, l.addresses(), refusal.GetEnvId()) {
+			// A peer whose stream still works is not gone: a load balancer has taken it out already.
+			if !l.Attached() && l.replicas.gone(conn.Address, l.addresses(), refusal.GetEnvId()) {
 				l.finish(ended("another Env has the address of the peer, which has ended: "+conn.Address, err), nil, false)
 			}
 			at = l.otherAddress(conn.Address)

@@ -69,7 +69,11 @@ func (c *Carrier) writeFailed(err error) {
 		return
 	}
 	text := "the stream broke: " + err.Error()
-	c.refused(ended(text, err), status.Error(codes.Unavailable, text))
+	if code := status.Code(err); code == codes.Internal || code == codes.ResourceExhausted {
+		c.refused(ended(text, err), status.Error(codes.Unavailable, text))
+	} else {
+		c.lost(ended(text, err), status.Error(codes.Unavailable, text))
+	}
 }
 
 // done reports whether everything is written, and taken over where the session outlives its streams, and nothing more is to

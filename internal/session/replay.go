@@ -160,8 +160,11 @@ func (s *Session) expiry() time.Time {
 	return r.since.Add(min(s.own.SessionTTL, s.peer.SessionTTL))
 }
 
-// ExpireWithin lowers the time-to-live of a session without a stream.
-func (s *Session) ExpireWithin(d time.Duration) { s.own.SessionTTL = min(s.own.SessionTTL, d) }
+// ExpireWithin lowers the time-to-live of a session to d, which counts from now if there is no stream.
+func (s *Session) ExpireWithin(now time.Time, d time.Duration) {
+	s.own.SessionTTL = min(s.own.SessionTTL, d)
+	s.out.replay.since = now
+}
 
 // release gives back the frames that are kept.
 func (r *replay) release() {
