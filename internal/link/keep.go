@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -97,7 +98,7 @@ func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
 			}
 			conn.Close()
 		}
-		pause := backoff.Pause
+		wait := func() bool { return backoff.Pause(l.life, nil) == nil }
 		reason := refusal.GetReason()
 		if id := refusal.GetEnvId(); id != "" && id != l.peer.EnvID {
 			reason = parleyv1.Refusal_REASON_WRONG_ENV // whatever another Env says, it says nothing of this session
@@ -109,7 +110,8 @@ func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
 				l.finish(ended("another Env has the address of the peer, which has ended: "+conn.Address, err), nil, false)
 			}
 			at = l.otherAddress(conn.Address)
-			pause = l.replicas.pause // the network works, and the next attempt may find the right one
+			// The network works, and the next attempt may find the right one.
+			wait = func() bool { return pause(l.life, wrongPause/2+rand.N(wrongPause)) }
 		case parleyv1.Refusal_REASON_DENIED:
 			if denied++; denied < mostDenied {
 				break
@@ -120,7 +122,7 @@ func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
 		default:
 			at = ""
 		}
-		if pause(l.life, nil) != nil {
+		if !wait() {
 			return Conn{Close: func() {}}
 		}
 	}

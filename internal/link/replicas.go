@@ -1,8 +1,6 @@
 package link
 
 import (
-	"context"
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -41,18 +39,6 @@ func (r *replicas) gone(address string, own []string, envID string) bool {
 	r.envID = envID
 	r.times++
 	return !r.many && r.times >= mostWrong
-}
-
-// pause waits before the next attempt. Its parameters are those of Backoff.Pause.
-func (*replicas) pause(ctx context.Context, _ <-chan struct{}) error {
-	timer := time.NewTimer(wrongPause/2 + rand.N(wrongPause))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // addresses returns where the peer says that it can be attached to.
