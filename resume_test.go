@@ -229,6 +229,63 @@ func TestSessionExpires(t *testing.T) {
 	}
 }
 
+// TestAsksOfAnOutage: an ask that is accepted while there is no stream, and ends before there is another, is not run, and says so;
+// what still waits then is run.
+func TestAsksOfAnOutage(t *testing.T) {
+	leaktest.Check(t)
+	host, err := parley.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), host, "hi", hiFunc(func(_ context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		if r.GetMsg() == "gone" {
+			t.Error("an ask came that had ended before it was written")
+		}
+		return &sayhiv1.HiReply{Msg: r.GetMsg()}, nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	env, err := parley.New(parley.WithAskTimeout(200 * time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := newHalves(t, host.Address())
+	ref, err := sayhiv1parley.LookupSayHi(soon(t), env, "parley://hi@"+between.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	between.setDown(true)
+	between.cutNear(t)
+	between.cutFar(t)
+	for env.Sessions()[0].State != parley.SessionDetached { // the Env is about to notice
+		runtime.Gosched()
+	}
+	stays := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "stays"})
+	byDefault := ref.Hi.Ask(context.Background(), &sayhiv1.HiRequest{Msg: "gone"})
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	byContext := ref.Hi.Ask(ctx, &sayhiv1.HiRequest{Msg: "gone"})
+	cancelled, cancelNow := context.WithCancel(context.Background())
+	byCancel := ref.Hi.Ask(cancelled, &sayhiv1.HiRequest{Msg: "gone"})
+	cancelNow()
+	for future, want := range map[*endpoint.Future[sayhiv1.HiReply]]error{
+		byDefault: endpoint.ErrTimeout, byContext: endpoint.ErrTimeout, byCancel: context.Canceled,
+	} {
+		_, err := future.Wait(soon(t))
+		var e *endpoint.Error
+		if !errors.Is(err, want) || !errors.As(err, &e) || e.Execution != endpoint.NotExecuted || e.Phase != endpoint.PhaseQueued {
+			t.Errorf("an ask that was not written ends with %v, want %v, queued, not executed", err, want)
+		}
+	}
+	between.setDown(false)
+	if reply, err := stays.Wait(soon(t)); err != nil || reply.GetMsg() != "stays" {
+		t.Errorf("the ask that waited: %q, %v", reply.GetMsg(), err)
+	}
+	end(t, env)
+	between.end(t)
+	end(t, host)
+}
+
 // TestStreamAge: sessions move to another stream before theirs is cut, and nobody hears of it.
 func TestStreamAge(t *testing.T) {
 	leaktest.Check(t)

@@ -134,6 +134,7 @@ type halves struct {
 	wg sync.WaitGroup
 
 	mu          sync.Mutex
+	down        bool
 	near, far   []net.Conn
 	acceptError error
 }
@@ -155,6 +156,15 @@ func (h *halves) carry() {
 		if err != nil {
 			return
 		}
+		h.mu.Lock()
+		down := h.down
+		h.mu.Unlock()
+		if down {
+			if h.acceptError = near.Close(); h.acceptError != nil {
+				return
+			}
+			continue
+		}
 		far, err := net.Dial("tcp", h.to)
 		if err != nil {
 			h.acceptError = errors.Join(err, near.Close())
@@ -167,6 +177,13 @@ func (h *halves) carry() {
 		h.wg.Go(func() { _, _ = io.Copy(near, far) })
 		h.wg.Go(func() { _, _ = io.Copy(far, near) })
 	}
+}
+
+// setDown says whether new connections are cut at once.
+func (h *halves) setDown(down bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.down = down
 }
 
 // cutNear cuts the diallers' halves.

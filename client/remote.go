@@ -178,7 +178,7 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	a.link, a.ask.Expires = l, expires
 	p.Ask = &a.ask
 	if p.Receipt = q.Receipt; !p.Receipt {
-		p.RemainingMicros = uint64(remaining/time.Microsecond) + 1
+		p.Started, p.Deadline = now, end
 	}
 	if expires.IsZero() || remaining >= o.QueueTimeout {
 		return l.Post(ctx, &p, o)

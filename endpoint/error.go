@@ -90,8 +90,8 @@ type Phase int32
 const (
 	PhaseUnknown    Phase = 0
 	PhaseConnecting       = Phase(parleyv1.Failure_PHASE_CONNECTING) // waiting for a session with the peer
-	PhaseQueued           = Phase(parleyv1.Failure_PHASE_QUEUED)     // waiting for room
-	PhaseSent             = Phase(parleyv1.Failure_PHASE_SENT)       // handed to the session; it may have been written
+	PhaseQueued           = Phase(parleyv1.Failure_PHASE_QUEUED)     // waiting for room, or to be written
+	PhaseSent             = Phase(parleyv1.Failure_PHASE_SENT)       // written, or handed to the mailbox
 )
 
 // String returns the phase in a word.

@@ -183,12 +183,12 @@ func (m *relayed) pass() {
 		p.Ask, p.Receipt = &m.ask, true
 	}
 	if !m.deadline.IsZero() {
-		remaining := time.Until(m.deadline)
-		if remaining <= 0 {
+		now := time.Now()
+		if !now.Before(m.deadline) {
 			m.refuse(failure(endpoint.ReasonTimeout, endpoint.NotExecuted, "the deadline passed in the relay"))
 			return
 		}
-		p.RemainingMicros = uint64(remaining.Microseconds()) + 1
+		p.Started, p.Deadline = now, m.deadline
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, m.deadline)
 		defer cancel()

@@ -28,6 +28,12 @@ func (w *Window) Charge(messages, bytes uint64) {
 	w.sentBytes += bytes
 }
 
+// Discharge takes back what was charged for a message that is not going to be sent.
+func (w *Window) Discharge(messages, bytes uint64) {
+	w.sentMessages -= messages
+	w.sentBytes -= bytes
+}
+
 // Raise takes new totals; 0 says nothing. It reports false if one was lower than before, which is ignored.
 func (w *Window) Raise(messages, bytes uint64) bool {
 	current := (messages == 0 || messages >= w.totalMessages) && (bytes == 0 || bytes >= w.totalBytes)

@@ -98,7 +98,8 @@ func (l *Link) discard(e *endpoint.Error) {
 func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 	l.mu.Lock()
 	sends := l.session.UnacknowledgedSends()
-	asks, errs := l.session.End(e)
+	asks := l.session.End(e)
+	why := l.session.Over() // a bye said it before
 	c := l.carrier
 	if c != nil {
 		c.retire(streamErr)
@@ -108,8 +109,8 @@ func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 	l.endLife()
 	l.timer.Stop()
 	l.mu.Unlock()
-	for i, a := range asks {
-		a.Done.Complete(endpoint.Response{Err: errs[i]})
+	for _, u := range asks {
+		u.Ask.Done.Complete(endpoint.Response{Err: why.At(u.Phase, u.Execution)})
 	}
 	if len(sends) > 0 {
 		l.handler.Unacknowledged(l, sends, e)

@@ -267,14 +267,14 @@ func (l *Link) Lookup(a *session.Ask, envID, name, service string) *endpoint.Err
 	return err
 }
 
-// Abandon ends the wait of a with err, unless it is over.
+// Abandon ends the wait of a with err, unless it is over. The phase and the execution of the error are those of the ask.
 func (l *Link) Abandon(a *session.Ask, err *endpoint.Error) {
 	l.mu.Lock()
-	was := l.session.Abandon(a)
+	u, pending := l.session.Abandon(a)
 	l.changed()
 	l.mu.Unlock()
-	if was {
-		a.Done.Complete(endpoint.Response{Err: err})
+	if pending {
+		u.Ask.Done.Complete(endpoint.Response{Err: err.At(u.Phase, u.Execution)})
 	}
 }
 
@@ -387,9 +387,9 @@ func (l *Link) tick() {
 	case verdict.Dead != "" && c != nil:
 		c.lost(ended("the stream is dead: "+verdict.Dead, nil), status.Error(codes.Unavailable, verdict.Dead))
 	}
-	for _, a := range expired {
-		a.Done.Complete(endpoint.Response{Err: &endpoint.Error{
-			Reason: endpoint.ReasonTimeout, Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted, Setting: "parley.WithAskTimeout",
+	for _, u := range expired {
+		u.Ask.Done.Complete(endpoint.Response{Err: &endpoint.Error{
+			Reason: endpoint.ReasonTimeout, Phase: u.Phase, Execution: u.Execution, Setting: "parley.WithAskTimeout",
 		}})
 	}
 }

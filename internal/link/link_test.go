@@ -104,13 +104,15 @@ func TestCancelOfNothingA48(t *testing.T) {
 		w := connect(t)
 		o := newOutcome()
 		p := asking(o, "a", nil)
-		w.at[1].got = answer
+		w.at[1].got = func(l *Link, ev *session.Event) {
+			w.dialler.Abandon(p.Ask, errClosed)
+			w.dialler.Abandon(p.Ask, errClosed) // nothing happens
+			answer(l, ev)                       // before the cancel is read
+		}
 		if err := w.dialler.Post(t.Context(), p, PostOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		w.dialler.Abandon(p.Ask, errClosed)
-		w.dialler.Abandon(p.Ask, errClosed) // nothing happens
-		if r := o.wait(t); r.Err != errClosed {
+		if r := o.wait(t); r.Err == nil || r.Err.Reason != errClosed.Reason || r.Err.Phase != endpoint.PhaseSent || r.Err.Execution != endpoint.MayHaveExecuted {
 			t.Errorf("the outcome is %v", r.Err)
 		}
 		synctest.Wait()

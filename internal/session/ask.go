@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -18,6 +19,7 @@ type Ask struct {
 	id         uint64 // 0 while it is not pending
 	receipt    bool   // it is a send that wants a receipt
 	transfer   *transfer
+	account    *account // that it was charged to; nil for a lookup
 	listed     bool
 	prev, next *Ask
 }
@@ -83,27 +85,74 @@ func (l *asks) remove(a *Ask) {
 	a.prev, a.next, a.listed = nil, nil, false
 }
 
-// Abandon ends the wait of a. It reports whether a was pending; if so, the peer is told that nobody waits, and the caller
-// has to complete a.
-func (s *Session) Abandon(a *Ask) bool {
-	if a.id == 0 {
-		return false
+// Unanswered is an ask that has ended without an answer. It is not pending any more, and has to be completed by the caller.
+type Unanswered struct {
+	Ask *Ask
+	// Phase and Execution say how far it came.
+	Phase     endpoint.Phase
+	Execution endpoint.Execution
+}
+
+// end ends the wait of a, which is pending.
+func (s *Session) end(a *Ask) Unanswered {
+	u := Unanswered{Ask: a, Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted}
+	if a.id > s.out.written {
+		u.Phase = endpoint.PhaseQueued
 	}
-	id := a.id
+	if a.id > s.out.written || a.transfer != nil && !a.transfer.written() {
+		u.Execution = endpoint.NotExecuted
+	}
 	s.asks.remove(a)
-	if s.over != nil {
-		return true
+	return u
+}
+
+// Abandon ends the wait of a, if it is pending. What is not written yet is withdrawn; the peer is told of all else that nobody waits.
+func (s *Session) Abandon(a *Ask) (u Unanswered, pending bool) {
+	id, t := a.id, a.transfer
+	if id == 0 {
+		return Unanswered{}, false
 	}
-	if a.receipt {
-		return true // nobody waits for the receipt, but the message goes on
-	}
-	if t := a.transfer; t != nil && !t.written() {
+	u = s.end(a)
+	switch {
+	case a.receipt: // nobody waits for the receipt, but the message goes on
+		u.Execution = endpoint.MayHaveExecuted
+	case t != nil && !t.written():
 		s.abort(t)
 		s.asks.unanswered-- // an aborted ask is not answered
-		return true
+	case u.Phase == endpoint.PhaseQueued:
+		s.withdraw(id, a.account)
+	case s.over == nil:
+		s.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})
 	}
-	s.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})
-	return true
+	return u, true
+}
+
+// withdraw takes the ask or lookup with that id, which is in no frame, out of its batch, as if it had not been posted; account is
+// what it was charged to, if anything.
+func (s *Session) withdraw(id uint64, account *account) {
+	o := &s.out
+	b, at := &o.open, slices.IndexFunc(o.ready, func(b batch) bool { return b.lastAsk >= id })
+	if at >= 0 {
+		b = &o.ready[at]
+	}
+	before := len(b.body.Bytes)
+	cost := b.remove(id)
+	o.queued -= before - len(b.body.Bytes)
+	if account != nil {
+		account.window.Discharge(1, cost)
+		o.session.Discharge(1, cost)
+	}
+	s.asks.unanswered--
+	if len(b.body.Bytes) == 0 {
+		b.body.Release()
+		if at >= 0 {
+			o.ready = slices.Delete(o.ready, at, at+1)
+		} else {
+			o.open = batch{}
+		}
+	}
+	s.drained()
+	s.wake()
 }
 
 // Lookup asks whether an endpoint exists and, if service is not empty, implements it. It takes no credit.

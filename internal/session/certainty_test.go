@@ -13,13 +13,14 @@ func TestCertaintyAfterBye(t *testing.T) {
 	if ok, err := s.Post(asking("x", nil)); !ok {
 		t.Fatal(err)
 	}
-	_, errs := s.End(bye)
+	asks := s.End(bye)
+	ended := bye.At(asks[0].Phase, asks[0].Execution)
 	_, later := s.Post(asking("x", nil))
-	for phase, e := range map[endpoint.Phase]*endpoint.Error{endpoint.PhaseSent: errs[0], endpoint.PhaseQueued: later} {
+	for _, e := range []*endpoint.Error{ended, later} {
 		told := endpoint.ErrorFromStatus(e.GRPCStatus().Proto())
 		for _, e := range []*endpoint.Error{e, told} {
-			if e.Reason != endpoint.ReasonEnvStopped || e.Phase != phase || e.Execution != endpoint.NotExecuted {
-				t.Errorf("%v: reason %v, phase %v, %v; want phase %v, not executed", e, e.Reason, e.Phase, e.Execution, phase)
+			if e.Reason != endpoint.ReasonEnvStopped || e.Phase != endpoint.PhaseQueued || e.Execution != endpoint.NotExecuted {
+				t.Errorf("%v: reason %v, phase %v, %v; want queued, not executed", e, e.Reason, e.Phase, e.Execution)
 			}
 		}
 	}

@@ -195,10 +195,10 @@ func TestAbandonInTransfer(t *testing.T) {
 		for range frames {
 			p.step(0)
 		}
-		if !a.Abandon(q.Ask) {
+		if _, pending := a.Abandon(q.Ask); !pending {
 			t.Fatal("the ask was not pending")
 		}
-		if a.Abandon(q.Ask) {
+		if _, pending := a.Abandon(q.Ask); pending {
 			t.Fatal("the ask was pending twice")
 		}
 		if !turn(behind.Waiter) {

@@ -42,8 +42,8 @@ func TestAsksExpireInOrder(t *testing.T) {
 			t.Fatalf("at %v %d asks expired, want %v", step.at, len(expired), step.want)
 		}
 		cancels := p.drain()
-		for i, a := range expired {
-			if a != asks[step.want[i]] {
+		for i, u := range expired {
+			if u.Ask != asks[step.want[i]] {
 				t.Errorf("at %v another ask expired than %d", step.at, step.want[i])
 			}
 			if cancels[i].Kind != wire.KindCancel || cancels[i].ID != uint64(step.want[i]+1) {
@@ -81,23 +81,20 @@ func TestEndSaysWhatMayHaveExecuted(t *testing.T) {
 		whole: endpoint.MayHaveExecuted, written: endpoint.MayHaveExecuted, lookup: endpoint.MayHaveExecuted,
 		begun: endpoint.NotExecuted, q.Ask: endpoint.NotExecuted,
 	}
-	asks, errs := p.s.End(errEnded)
-	if len(asks) != len(want) || len(errs) != len(want) {
-		t.Fatalf("%d asks and %d errors, want %d", len(asks), len(errs), len(want))
+	asks := p.s.End(errEnded)
+	if len(asks) != len(want) {
+		t.Fatalf("%d asks, want %d", len(asks), len(want))
 	}
-	for i, a := range asks {
-		if errs[i].Execution != want[a] || errs[i].Reason != endpoint.ReasonSessionEnded || errs[i].Text != errEnded.Text {
-			t.Errorf("ask %d: %v, want %v", i, errs[i], want[a])
+	for i, u := range asks {
+		if u.Execution != want[u.Ask] {
+			t.Errorf("ask %d: %v, want %v", i, u.Execution, want[u.Ask])
 		}
-		delete(want, a)
+		delete(want, u.Ask)
 	}
 	if len(want) != 0 {
 		t.Errorf("%d asks were not failed", len(want))
 	}
-	if errEnded.Execution != endpoint.ExecutionUnknown {
-		t.Error("End has changed the error that it was given")
-	}
-	if asks, _ := p.s.End(errEnded); len(asks) != 0 {
+	if asks := p.s.End(errEnded); len(asks) != 0 {
 		t.Errorf("ending again fails %d asks", len(asks))
 	}
 	if accepted, err := p.s.Post(sending("a", nil)); accepted || err == nil || err.Execution != endpoint.NotExecuted {
@@ -149,9 +146,9 @@ func TestEndAfterByeKeepsItsReason(t *testing.T) {
 	stopped := &endpoint.Error{Reason: endpoint.ReasonEnvStopped}
 	p.s.Bye(stopped)
 	p.drain()
-	_, errs := p.s.End(errEnded)
-	if len(errs) != 1 || errs[0].Reason != endpoint.ReasonEnvStopped || errs[0].Execution != endpoint.MayHaveExecuted {
-		t.Fatalf("%v, want that the Env was stopped", errs)
+	asks := p.s.End(errEnded)
+	if e := p.s.Over(); len(asks) != 1 || e.Reason != endpoint.ReasonEnvStopped || asks[0].Execution != endpoint.MayHaveExecuted {
+		t.Fatalf("%v, %v, want that the Env was stopped", asks, e)
 	}
 }
 

@@ -62,9 +62,9 @@ func TestMutants(t *testing.T) {
 		}}},
 		{"cancel before its ask", []edit{{
 			"ask.go",
-			"\ts.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})\n",
-			"\topen := s.out.open\n\ts.out.open = batch{}\n\ts.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})\n" +
-				"\ts.out.ready, s.out.open = append([]batch{s.out.open}, s.out.ready...), open\n",
+			"\t\ts.withdraw(id, a.account)\n",
+			"\t\topen := s.out.open\n\t\ts.out.open = batch{}\n\t\ts.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})\n" +
+				"\t\ts.out.ready, s.out.open = append([]batch{s.out.open}, s.out.ready...), open\n",
 		}}},
 		{"partial message lost", []edit{{
 			"replay.go",
@@ -73,8 +73,8 @@ func TestMutants(t *testing.T) {
 		}}},
 		{"head retained", []edit{{
 			"outgoing.go",
-			"\t\to.replay.keep(o.number, frame, body, now)\n",
-			"\t\to.replay.keep(o.number, frame, len(frame.Bytes), now)\n",
+			"\t\to.replay.keep(o.number, frame, body, ready)\n",
+			"\t\to.replay.keep(o.number, frame, len(frame.Bytes), ready)\n",
 		}}},
 	} {
 		t.Run(mutant.name, func(t *testing.T) {

@@ -3,8 +3,6 @@ package session
 import (
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/parley-rpc/parley/endpoint"
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
 	"github.com/parley-rpc/parley/internal/credit"
@@ -69,13 +67,6 @@ type outgoing struct {
 	scratch wire.Envelope
 }
 
-// batch is the body of a frame in the making.
-type batch struct {
-	body    *wire.Buffer // nil if there is nothing in it yet
-	lastAsk uint64       // the highest ask in it
-	begins  []*transfer  // that begin when it has been written
-}
-
 // account is the sender's side of one mailbox at the peer.
 type account struct {
 	window   *credit.Window
@@ -104,8 +95,8 @@ type Posting struct {
 	Encoding wire.Encoding
 	// Metadata is copied.
 	Metadata []wire.Metadata
-	// RemainingMicros is how long the asker waits; 0 for ever.
-	RemainingMicros uint64
+	// Started is when the asker began to wait, and Deadline when it stops; zero for a send, and for an ask without end.
+	Started, Deadline time.Time
 	// Waiter keeps the place of a posting that has to wait; nil if it will not.
 	Waiter *credit.Waiter
 }
@@ -131,9 +122,9 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		return false, nil
 	}
 	e := &s.out.scratch
-	e.Kind, e.Metadata, e.Encoding, e.Payload, e.RemainingMicros = wire.KindSend, p.Metadata, p.Encoding, p.Payload, p.RemainingMicros
+	e.Kind, e.Metadata, e.Encoding, e.Payload, e.RemainingMicros = wire.KindSend, p.Metadata, p.Encoding, p.Payload, 0
 	if p.Ask != nil {
-		p.Ask.receipt = p.Receipt
+		p.Ask.receipt, p.Ask.account = p.Receipt, a
 		if !p.Receipt {
 			e.Kind = wire.KindAsk
 		}
@@ -155,6 +146,9 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		}
 		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(p.Payload))
 		s.out.transfer.Charge(1, e.TransferSize)
+	}
+	if !p.Deadline.IsZero() {
+		s.tellRemaining(e, p)
 	}
 	cost := uint64(s.append(e))
 	if large {
@@ -286,28 +280,6 @@ func (s *Session) wake() {
 	s.out.blocked = kept
 }
 
-// append puts an envelope into the open batch, and returns its cost.
-func (s *Session) append(e *wire.Envelope) int {
-	o := &s.out
-	size := e.Size()
-	framed := protowire.SizeTag(2) + protowire.SizeBytes(size)
-	if o.open.body != nil && len(o.open.body.Bytes)+framed > batchBytes {
-		o.ready = append(o.ready, o.open)
-		o.hint = batchBytes
-		o.open = batch{}
-	}
-	if o.open.body == nil {
-		o.open.body = wire.NewBuffer(max(framed, o.hint) + headRoom)
-	}
-	b := o.open.body.Grow(framed)
-	before := len(b.Bytes)
-	b.Bytes = e.Append(b.Bytes)
-	o.open.body = b
-	o.queued += len(b.Bytes) - before
-	o.full = o.full || o.queued >= queueBytes
-	return size
-}
-
 // HasBatch reports whether a whole batch waits, so that nothing is to be gained by waiting for more.
 func (s *Session) HasBatch() bool { return len(s.out.ready) > 0 }
 
@@ -352,15 +324,18 @@ func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 		o.bye = nil
 	}
 	var frame *wire.Buffer
+	ready := now
 	switch {
 	case len(o.transfers) > 0 && (o.chunkNext || o.queued == 0):
 		frame = s.nextChunk()
 		o.chunkNext = false
 	case len(o.ready) > 0:
+		ready = o.ready[0].ready(now)
 		frame = s.takeBatch(o.ready[0])
 		o.ready[0] = batch{}
 		o.ready = o.ready[1:]
 	case o.open.body != nil:
+		ready = o.open.ready(now)
 		frame = s.takeBatch(o.open)
 		o.open = batch{}
 	case s.headDue():
@@ -375,30 +350,12 @@ func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 	}
 	o.number++
 	s.counters.FramesOut++
-	s.appendHead(frame, wire.Head{Number: o.number})
+	s.appendHead(frame, wire.Head{Number: o.number, AgeMicros: uint64(now.Sub(ready) / time.Microsecond)})
 	if o.replay.on {
 		frame = frame.Fit()
-		o.replay.keep(o.number, frame, body, now)
+		o.replay.keep(o.number, frame, body, ready)
 	}
 	return frame
-}
-
-func (s *Session) takeBatch(b batch) *wire.Buffer {
-	s.out.hint = len(b.body.Bytes)
-	s.out.queued -= len(b.body.Bytes)
-	s.out.written = max(s.out.written, b.lastAsk)
-	s.out.chunkNext = true
-	for _, t := range b.begins {
-		t.first = s.out.number + 1 // the frame that this becomes
-		if !t.ended {
-			s.out.transfers = append(s.out.transfers, t)
-		}
-	}
-	if s.out.full && s.out.queued <= wakeBytes {
-		s.out.full = false
-		s.wake()
-	}
-	return b.body
 }
 
 // appendHead completes a frame. protobuf allows fields in any order, so the head goes behind the body, where it costs no

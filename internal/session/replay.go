@@ -124,9 +124,9 @@ func (s *Session) replayFull() bool {
 }
 
 // keep remembers a frame whose first body bytes are envelopes.
-func (r *replay) keep(number uint64, frame *wire.Buffer, body int, now time.Time) {
+func (r *replay) keep(number uint64, frame *wire.Buffer, body int, ready time.Time) {
 	frame.Retain(1)
-	r.kept = append(r.kept, kept{number: number, frame: frame, body: body, ready: now})
+	r.kept = append(r.kept, kept{number: number, frame: frame, body: body, ready: ready})
 	r.bytes += uint64(body)
 	r.next = len(r.kept)
 }

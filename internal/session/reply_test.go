@@ -143,7 +143,7 @@ func TestLateReplyA46(t *testing.T) {
 	q := asking("a", nil)
 	p.post(q)
 	p.drain()
-	if !p.s.Abandon(q.Ask) {
+	if _, pending := p.s.Abandon(q.Ask); !pending {
 		t.Fatal("the ask was not pending")
 	}
 	if got := p.drain(); len(got) != 1 || got[0].Kind != wire.KindCancel || got[0].ID != 1 {
@@ -173,7 +173,7 @@ func TestSecondReplyA46(t *testing.T) {
 	if len(events) != 1 || events[0].Ask != q.Ask || string(events[0].Payload) != "first" {
 		t.Fatalf("%+v, want the first reply only", events)
 	}
-	if p.s.Abandon(q.Ask) {
+	if _, pending := p.s.Abandon(q.Ask); pending {
 		t.Error("an ask that was answered can be abandoned")
 	}
 	p.counted(Counters{LateReplies: 1})

@@ -155,9 +155,8 @@ func (s *Session) Watch(now time.Time) {
 	s.live.restart(now)
 }
 
-// Tick tells the time. It returns the asks that have expired, which are not pending any more and have to be completed by
-// the caller.
-func (s *Session) Tick(now time.Time) []*Ask {
+// Tick tells the time. It returns the asks that have expired.
+func (s *Session) Tick(now time.Time) []Unanswered {
 	if !s.in.ackAt.IsZero() && !now.Before(s.in.ackAt) {
 		s.in.ackAt = time.Time{}
 		s.out.ackNow = true
@@ -165,38 +164,31 @@ func (s *Session) Tick(now time.Time) []*Ask {
 	if !s.in.creditAt.IsZero() && !now.Before(s.in.creditAt) {
 		s.stateWithheld()
 	}
-	var expired []*Ask
+	var expired []Unanswered
 	for a := s.asks.first; a != nil && !now.Before(a.Expires); a = s.asks.first {
-		s.Abandon(a)
-		expired = append(expired, a)
+		u, _ := s.Abandon(a)
+		expired = append(expired, u)
 	}
 	return expired
 }
 
 // End ends the session for the reason e: nothing is sent or accepted any more, those who wait for room are woken, and the
-// pending asks are returned, in order, with the error for each. Ending twice returns nothing the second time.
-func (s *Session) End(e *endpoint.Error) (asks []*Ask, errs []*endpoint.Error) {
+// pending asks are returned, in order. Ending twice returns nothing the second time.
+func (s *Session) End(e *endpoint.Error) []Unanswered {
 	if s.over == nil {
 		s.over = e
 	}
-	e = s.over // a bye said why before
 	for _, a := range s.out.accounts {
 		a.window.Waiters.WakeAll()
 	}
+	var asks []Unanswered
 	for _, id := range slices.Sorted(maps.Keys(s.asks.waiting)) {
-		a := s.asks.waiting[id]
-		execution := endpoint.MayHaveExecuted
-		if id > s.out.written || a.transfer != nil && !a.transfer.written() {
-			execution = endpoint.NotExecuted
-		}
-		s.asks.remove(a)
-		asks = append(asks, a)
-		errs = append(errs, e.At(endpoint.PhaseSent, execution))
+		asks = append(asks, s.end(s.asks.waiting[id]))
 	}
 	s.out.transfers, s.out.replies, s.out.sends = nil, nil, nil
 	s.out.ready, s.out.open, s.out.queued = nil, batch{}, 0
 	s.out.replay.release()
-	return asks, errs
+	return asks
 }
 
 // Bye accepts nothing more. The last envelope of this side follows what is queued, large messages included.

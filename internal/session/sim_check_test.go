@@ -18,13 +18,13 @@ import (
 
 // message is an ask, send or lookup.
 type message struct {
-	from      *end
-	payload   []byte
-	reply     []byte // what its handler answers
-	lookup    bool
-	ask       *Ask     // nil for a send
-	origin    *message // that a relay passes on as this one
-	remaining uint64
+	from     *end
+	payload  []byte
+	reply    []byte // what its handler answers
+	lookup   bool
+	ask      *Ask      // nil for a send
+	origin   *message  // that a relay passes on as this one
+	deadline time.Time // zero if it has none
 
 	unwritten int  // bytes, or 1, that were in no frame; 0 when it was written wholly
 	aborted   bool // given up before its last chunk was written
@@ -70,7 +70,7 @@ func (m *message) root() *message {
 
 // frames is what is known of those that one side has written.
 type frames struct {
-	made      []time.Time // when each was first made
+	ready     []time.Time // when each was first ready to be written
 	due       uint64      // the number of the next on this stream, 0 for any
 	stream    *stream
 	unwritten []*message // asks and lookups, in the order of their ids
@@ -126,14 +126,14 @@ func (s *sim) wrote(e *end, b []byte) {
 		s.failf("%s writes frame %d where %d was due, and %d is acknowledged", e, h.Number, f.due, e.out.acked)
 	}
 	f.due = h.Number + 1
-	if h.Number <= uint64(len(f.made)) {
+	if h.Number <= uint64(len(f.ready)) {
 		s.replays++
-		if age := s.now.Sub(f.made[h.Number-1]); h.AgeMicros != uint64(max(1, age.Microseconds())) {
+		if age := s.now.Sub(f.ready[h.Number-1]); h.AgeMicros != uint64(max(1, age.Microseconds())) {
 			s.failf("%s writes frame %d again, with the age %d, after %v", e, h.Number, h.AgeMicros, age)
 		}
 		return
 	}
-	f.made = append(f.made, s.now)
+	f.ready = append(f.ready, s.now.Add(-time.Duration(h.AgeMicros)*time.Microsecond))
 	body := wire.Body(b)
 	for content, more := body.Next(); more; content, more = body.Next() {
 		var v wire.Envelope
@@ -153,14 +153,29 @@ func (s *sim) wrote(e *end, b []byte) {
 			}
 			f.sends[key] = f.sends[key][1:]
 		case wire.KindAsk, wire.KindLookup:
-			if m := f.unwritten[v.ID-1]; v.Encoding != wire.Transfer {
+			m := f.unwritten[v.ID-1]
+			if v.Encoding != wire.Transfer {
 				m.unwritten = 0
 			}
+			s.tells(e, m, v.RemainingMicros, h.AgeMicros)
 		case wire.KindChunk:
 			if m := f.transfers[v.ID]; m != nil { // not of a reply
 				m.unwritten -= len(v.Payload)
 			}
 		}
+	}
+}
+
+// tells checks what a frame of e says of how long the asker of m waits yet.
+func (s *sim) tells(e *end, m *message, remaining, age uint64) {
+	switch left := m.deadline.Sub(s.now).Microseconds() + int64(age); {
+	case m.deadline.IsZero() && remaining != 0:
+		s.failf("%s writes an ask with %d us left, which has no end", e, remaining)
+	case m.deadline.IsZero():
+	case m.outcomes > 0 && !m.aborted:
+		s.failf("%s writes an ask that is over", e)
+	case remaining == 0 || left > 0 && (remaining < uint64(left) || remaining > uint64(left)+1):
+		s.failf("%s writes an ask with %d us left, of age %d, where there are %d", e, remaining, age, left)
 	}
 }
 
@@ -224,15 +239,16 @@ func (s *sim) expected(e *end, ev *Event) *message {
 	}
 	m := queue[0]
 	e.peer.sent[key] = queue[1:]
-	switch told := m.remaining; {
+	left := m.deadline.Sub(s.now).Microseconds() // at least; the way here is not counted
+	switch {
 	case !bytes.Equal(m.payload, ev.Payload) || (m.ask != nil) != (ev.Kind == wire.KindAsk):
 		s.failf("%s gets another message to %v than the next, or a changed one", e, key)
 	case m.arrived:
 		s.failf("%s gets a message twice", e)
 	case m.unsent:
 		s.failf("%s gets a message that was reported as not executed", e)
-	case ev.RemainingMicros > told || told != 0 && ev.RemainingMicros == 0:
-		s.failf("%s gets an ask with %d us left, of %d", e, ev.RemainingMicros, told)
+	case m.deadline.IsZero() != (ev.RemainingMicros == 0) || ev.RemainingMicros > 1 && int64(ev.RemainingMicros) < left:
+		s.failf("%s gets an ask with %d us left, where there are %d", e, ev.RemainingMicros, left)
 	}
 	m.arrived = true
 	s.delivered++
@@ -278,12 +294,13 @@ func (s *sim) outcome(e *end, m *message, ev Event) {
 	}
 }
 
-// endedPending says that an ask has ended with its session.
-func (s *sim) endedPending(e *end, a *Ask, why *endpoint.Error) {
-	m := e.pending[a]
+// endedPending says that an ask has ended without an answer.
+func (s *sim) endedPending(e *end, u Unanswered, reason endpoint.Reason) {
+	m := e.pending[u.Ask]
+	why := &endpoint.Error{Reason: reason, Phase: u.Phase, Execution: u.Execution}
 	switch {
 	case m == nil:
-		s.failf("an ask of %s ends with the session, and had ended", e)
+		s.failf("an ask of %s ends without an answer, and had ended", e)
 	case why.Execution == endpoint.NotExecuted:
 		s.notExecuted++
 		if m.unsent = true; m.arrived {

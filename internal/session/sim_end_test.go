@@ -125,7 +125,7 @@ func (s *sim) post(e *end) {
 			m.ask.Expires = s.now.Add(s.millis(2000))
 		}
 		if s.r.IntN(2) == 0 {
-			q.RemainingMicros = 1 + s.r.Uint64N(1_000_000)
+			q.Started, q.Deadline = s.now, s.now.Add(time.Duration(1+s.r.Uint64N(1_000_000))*time.Microsecond)
 		}
 	}
 	if s.r.IntN(2) == 0 {
@@ -167,7 +167,7 @@ func (s *sim) tryPost(e *end, q *posting) {
 // accepted notes a message that was accepted.
 func (s *sim) accepted(e *end, q *posting) {
 	key := mailboxKey{q.Target.EnvID, q.Target.Endpoint}
-	q.m.remaining = q.RemainingMicros
+	q.m.deadline = q.Deadline
 	e.sent[key] = append(e.sent[key], q.m)
 	if q.m.ask != nil {
 		s.asked(e, q.m)
@@ -256,19 +256,35 @@ func (s *sim) abandon(e *end) {
 
 // giveUp gives up an ask that is pending.
 func (s *sim) giveUp(e *end, m *message) {
-	if !e.Abandon(m.ask) {
+	u, pending := e.Abandon(m.ask)
+	if !pending {
 		s.failf("an ask of %s was not pending", e)
 	}
-	s.givenUp(e, m, &endpoint.Error{Reason: endpoint.ReasonCancelled, Execution: endpoint.MayHaveExecuted})
+	s.givenUp(e, u, endpoint.ReasonCancelled)
 }
 
-// givenUp notes an ask that has ended without an answer.
-func (s *sim) givenUp(e *end, m *message, why *endpoint.Error) {
-	if t := m.ask.transfer; t != nil && t.ended && !t.written() {
+// givenUp notes an ask that has ended without an answer, though the session lives.
+func (s *sim) givenUp(e *end, u Unanswered, why endpoint.Reason) {
+	m := e.pending[u.Ask]
+	if m == nil {
+		s.failf("an ask of %s has ended that was over", e)
+	}
+	switch t := u.Ask.transfer; {
+	case t != nil && t.ended && !t.written():
 		m.aborted = true
 		s.aborts++
+	case u.Phase == endpoint.PhaseQueued:
+		s.unposted++
+		s.forget(e, m)
 	}
-	s.outcome(e, m, Event{Status: why.GRPCStatus().Proto()})
+	s.endedPending(e, u, why)
+}
+
+// forget says that m, which was accepted, is withdrawn.
+func (s *sim) forget(e *end, m *message) {
+	for key, queue := range e.sent {
+		e.sent[key] = slices.DeleteFunc(queue, func(other *message) bool { return other == m })
+	}
 }
 
 // tick does what the owner's timer does. After both have said bye, and each knows that, it ends the session.
@@ -282,11 +298,8 @@ func (s *sim) tick(e *end) {
 		if d.IsZero() || s.now.Before(d) {
 			return
 		}
-		for _, a := range e.Tick(s.now) {
-			if e.pending[a] == nil {
-				s.failf("an ask of %s expired that was over", e)
-			}
-			s.givenUp(e, e.pending[a], &endpoint.Error{Reason: endpoint.ReasonTimeout, Execution: endpoint.MayHaveExecuted})
+		for _, u := range e.Tick(s.now) {
+			s.givenUp(e, u, endpoint.ReasonTimeout)
 		}
 		switch v := e.Check(s.now); {
 		case v.Dead != "":
@@ -314,9 +327,8 @@ func (s *sim) over(e *end) {
 	}
 	e.env.ends = slices.DeleteFunc(e.env.ends, func(other *end) bool { return other == e })
 	s.unacknowledged(e)
-	asks, errs := e.End(errEnded)
-	for i, a := range asks {
-		s.endedPending(e, a, errs[i])
+	for _, u := range e.End(errEnded) {
+		s.endedPending(e, u, endpoint.ReasonSessionEnded)
 	}
 	waiting := e.waiting
 	e.waiting = nil

@@ -87,11 +87,15 @@ type relayed struct {
 	to        *end // once it is accepted there
 	hop       *message
 	cancelled bool
+	deadline  time.Time // zero if it has none
 }
 
 // relay passes a message on that came to e for another Env, behind those that came before.
 func (s *sim) relay(e *end, d delivered) {
 	m := &relayed{delivered: d, from: e}
+	if d.ev.RemainingMicros != 0 {
+		m.deadline = s.now.Add(time.Duration(d.ev.RemainingMicros) * time.Microsecond)
+	}
 	if e.env.endTo(d.ev.To.EnvID) == nil {
 		s.notHere++
 		s.taken(e, &d.ev)
@@ -140,7 +144,7 @@ func (s *sim) pass(r *relay) {
 		m.hop.answered = func(ev *Event) { s.passBack(m, ev) }
 	}
 	s.tryPost(m.to, &posting{m: m.hop, done: done, Posting: Posting{
-		Target: to(r.key.endpoint), Payload: m.ev.Payload, Encoding: m.ev.Encoding, RemainingMicros: m.ev.RemainingMicros, Waiter: credit.NewWaiter(),
+		Target: to(r.key.endpoint), Payload: m.ev.Payload, Encoding: m.ev.Encoding, Started: s.now, Deadline: m.deadline, Waiter: credit.NewWaiter(),
 	}})
 }
 

@@ -1,0 +1,112 @@
+package session
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/parley-rpc/parley/internal/wire"
+)
+
+// batch is the body of a frame in the making.
+type batch struct {
+	body    *wire.Buffer // nil if there is nothing in it yet
+	lastAsk uint64       // the highest ask in it
+	since   time.Time    // what the asks in it count their remaining time from; zero if none does
+	begins  []*transfer  // that begin when it has been written
+}
+
+// append puts an envelope into the open batch, and returns its cost.
+func (s *Session) append(e *wire.Envelope) int {
+	o := &s.out
+	size := e.Size()
+	framed := framedSize(size)
+	s.makeRoom(framed)
+	if o.open.body == nil {
+		o.open.body = wire.NewBuffer(max(framed, o.hint) + headRoom)
+	}
+	b := o.open.body.Grow(framed)
+	before := len(b.Bytes)
+	b.Bytes = e.Append(b.Bytes)
+	o.open.body = b
+	o.queued += len(b.Bytes) - before
+	o.full = o.full || o.queued >= queueBytes
+	return size
+}
+
+// framedSize returns how much of a body an envelope of that size takes.
+func framedSize(size int) int { return protowire.SizeTag(2) + protowire.SizeBytes(size) }
+
+// makeRoom begins another batch if the open one has no room for that many bytes.
+func (s *Session) makeRoom(framed int) {
+	o := &s.out
+	if o.open.body != nil && len(o.open.body.Bytes)+framed > batchBytes {
+		o.ready = append(o.ready, o.open)
+		o.hint = batchBytes
+		o.open = batch{}
+	}
+}
+
+// mostRemaining is the longest time that is told, which takes as many bytes as any.
+const mostRemaining = math.MaxUint64
+
+// tellRemaining tells in e, which is appended next, how long the asker is going to wait, counted from the time that the batch
+// counts from. The head of the frame tells how long ago that was, however long the batch had to wait.
+func (s *Session) tellRemaining(e *wire.Envelope, p *Posting) {
+	e.RemainingMicros = mostRemaining
+	s.makeRoom(framedSize(e.Size()))
+	b := &s.out.open
+	if b.since.IsZero() {
+		b.since = p.Started
+	}
+	e.RemainingMicros = uint64(max(0, p.Deadline.Sub(b.since)/time.Microsecond)) + 1
+}
+
+// ready returns when b was ready to be written first: when its first ask with an end began to wait, or now.
+func (b *batch) ready(now time.Time) time.Time {
+	if b.since.IsZero() || b.since.After(now) {
+		return now
+	}
+	return b.since
+}
+
+func (s *Session) takeBatch(b batch) *wire.Buffer {
+	s.out.hint = len(b.body.Bytes)
+	s.out.queued -= len(b.body.Bytes)
+	s.out.written = max(s.out.written, b.lastAsk)
+	s.out.chunkNext = true
+	for _, t := range b.begins {
+		t.first = s.out.number + 1 // the frame that this becomes
+		if !t.ended {
+			s.out.transfers = append(s.out.transfers, t)
+		}
+	}
+	s.drained()
+	return b.body
+}
+
+// drained lets those go on who wait because too much is queued, if it is little now.
+func (s *Session) drained() {
+	if s.out.full && s.out.queued <= wakeBytes {
+		s.out.full = false
+		s.wake()
+	}
+}
+
+// remove removes the ask or lookup with that id, and returns what it costs.
+func (b *batch) remove(id uint64) (cost uint64) {
+	envelopes := wire.Body(b.body.Bytes)
+	start := 0
+	for content, more := envelopes.Next(); more; content, more = envelopes.Next() {
+		end := start + framedSize(len(content))
+		var e wire.Envelope
+		if e.Decode(content) == nil && e.ID == id && (e.Kind == wire.KindAsk || e.Kind == wire.KindLookup) {
+			b.body.Bytes = slices.Delete(b.body.Bytes, start, end)
+			return uint64(len(content))
+		}
+		start = end
+	}
+	return 0 // it is there: nothing else takes it out
+}
