@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -111,27 +112,32 @@ func (e *Env) closeSessions(ctx context.Context) error {
 	defer cancelShort()
 	long, cancelLong := context.WithTimeout(ctx, closeGrace)
 	defer cancelLong()
-	var cut []string
+	var wg sync.WaitGroup
 	for _, l := range links {
-		patience, empty := ctx, l.Empty()
+		patience := ctx
 		switch {
 		case l.Attached():
-		case empty:
+		case l.Empty():
 			patience = short
 		default:
 			patience = long
 		}
-		select {
-		case <-l.Over():
-			continue
-		case <-l.Flushed():
-			awaitEnd(ctx, l)
-		case <-patience.Done():
-			if !empty {
-				cut = append(cut, l.Peer().String())
+		wg.Go(func() {
+			select {
+			case <-l.Over():
+			case <-l.Flushed():
+				awaitEnd(ctx, l)
+			case <-patience.Done():
 			}
+			l.Kill(over) // unless it has ended
+		})
+	}
+	wg.Wait()
+	var cut []string
+	for _, l := range links {
+		if l.Cut() {
+			cut = append(cut, l.Peer().String())
 		}
-		l.Kill(over)
 	}
 	if len(cut) > 0 {
 		return fmt.Errorf("parley: shutdown: not everything was written in time to %s", strings.Join(cut, ", "))
@@ -141,11 +147,12 @@ func (e *Env) closeSessions(ctx context.Context) error {
 
 // awaitEnd waits for the peer to end a stream on which everything has been written.
 func awaitEnd(ctx context.Context, l *link.Link) {
-	timer := time.NewTimer(grace(ctx))
+	timer := time.NewTimer(closeGrace)
 	defer timer.Stop()
 	select {
 	case <-l.Over():
 	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

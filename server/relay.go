@@ -36,6 +36,7 @@ type relay struct {
 	key    relayKey
 	box    *mailbox.Box[*relayed]
 	held   int             // messages that have not been passed on; guarded by the server's mu
+	to     *link.Link      // that the last message took, and the others take while it lives; nil if there was none; used by box alone
 	life   context.Context // ends some time after the sender's session
 	end    context.CancelFunc
 }
@@ -159,7 +160,11 @@ func (m *relayed) pass() {
 	from := m.relay.key.from
 	// After the message is passed on, or refused: the sender is held up as long as the receiver holds up the relay.
 	defer from.Take(m.event.Account, m.event.Cost)
-	to := s.config.Link.Table.Get(m.relay.key.envID)
+	to := m.relay.to
+	if to == nil || !to.Live() {
+		to = s.config.Link.Table.Get(m.relay.key.envID)
+		m.relay.to = to
+	}
 	if to == nil {
 		m.refuse(notHere(m.relay.key.envID))
 		return

@@ -43,7 +43,7 @@ func attached(stream Stream, c *Config, a *parleyv1.Attach) (*Carrier, error) {
 	var reason parleyv1.Refusal_Reason
 	text := ""
 	switch {
-	case !l.Live():
+	case !l.Live(), l.evicted:
 		reason, text = parleyv1.Refusal_REASON_UNKNOWN, "the session is over"
 	case l.epoch == 0:
 		reason, text = parleyv1.Refusal_REASON_UNKNOWN, "the session has not begun"
@@ -83,7 +83,7 @@ func attached(stream Stream, c *Config, a *parleyv1.Attach) (*Carrier, error) {
 	carrier := newCarrier(l, stream, nil)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.Live() {
+	if !l.Live() || l.evicted {
 		return nil, status.Error(codes.Unavailable, "parley: the session has ended")
 	}
 	if l.epoch != a.GetEpoch() {
@@ -106,9 +106,12 @@ func (l *Link) attachFailed(epoch uint64, hadStream bool, err error) {
 		return
 	}
 	over := l.park()
+	if hadStream {
+		l.telling.Add(1)
+	}
 	l.mu.Unlock()
 	if hadStream {
-		l.handler.Broken(l, ended("the stream broke before the welcome", err))
+		l.tellBroken(ended("the stream broke before the welcome", err))
 	}
 	if over {
 		l.config.Table.evict()

@@ -141,11 +141,13 @@ func (c *Carrier) lose(e *endpoint.Error, streamErr error, suspect bool) {
 	moving := l.attaching && status.Code(e.Cause) == codes.Aborted
 	if moving {
 		l.overtaken = e
+	} else {
+		l.telling.Add(1)
 	}
 	l.mu.Unlock()
 	c.end()
 	if !moving {
-		l.handler.Broken(l, e)
+		l.tellBroken(e)
 	}
 	if over {
 		l.config.Table.evict()

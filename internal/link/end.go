@@ -32,7 +32,8 @@ func (l *Link) closedWell(e *endpoint.Error) bool {
 		return false
 	}
 	kept, _ := l.session.Unacknowledged()
-	return kept == 0 || l.dialled && e.Cause == nil // a listener ends the stream well when it has read the bye
+	l.well = kept == 0 || l.dialled && e.Cause == nil // a listener ends the stream well when it has read the bye
+	return l.well
 }
 
 // Kill ends the session at once, for the reason e.
@@ -60,7 +61,10 @@ func (l *Link) finish(e *endpoint.Error, streamErr error, broken bool) {
 		if c != nil {
 			c.end()
 		}
-		l.handler.Ended(l, e, broken)
+		l.telling.Wait() // the end is the last that the handler hears
+		if l.begun {
+			l.handler.Ended(l, e, broken)
+		}
 	})
 }
 
@@ -97,6 +101,7 @@ func (l *Link) discard(e *endpoint.Error) {
 // endSession ends the session and completes what is pending in it. It returns what carried it, if anything did.
 func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 	l.mu.Lock()
+	l.cut = l.leaving == nil && !l.well && l.session.Unfinished()
 	sends := l.session.UnacknowledgedSends()
 	asks := l.session.End(e)
 	why := l.session.Over() // a bye said it before

@@ -145,9 +145,13 @@ func (l *Link) tryAttach(cc grpc.ClientConnInterface) (*parleyv1.Refusal, *endpo
 	l.mu.Lock()
 	broken := l.overtaken
 	l.overtaken = nil
+	tell := broken != nil && l.Live()
+	if tell {
+		l.telling.Add(1)
+	}
 	l.mu.Unlock()
-	if broken != nil && l.Live() {
-		l.handler.Broken(l, broken)
+	if tell {
+		l.tellBroken(broken)
 	}
 	return refusal, err
 }

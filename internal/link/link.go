@@ -70,6 +70,10 @@ type Link struct {
 	timerAt   time.Time       // when timer fires; zero if it does not run
 	overtaken *endpoint.Error // the last one has ended meanwhile, because the listener has taken the new one
 	parked    bool            // the table has been told that there is no stream
+	evicted   bool            // chosen to end, because too many have no stream: no other one is taken
+	begun     bool            // the handler has been told that the session begins, or is being told
+	well      bool            // the peer has taken all that this side has written, by what it did
+	cut       bool            // the session has ended before the peer had all; set before over is closed
 	crowded   bool            // the table keeps too much since this link has told it how much it keeps
 
 	place parking // guarded by the table's mu
@@ -86,6 +90,7 @@ type Link struct {
 	endLife  context.CancelFunc
 	flushed  chan struct{} // closed when the writer has written all, after Close
 	ending   sync.Once
+	telling  sync.WaitGroup // calls of Begun and Broken; added to under mu, while the session lives
 	wg       sync.WaitGroup
 
 	running struct {
@@ -108,9 +113,19 @@ func (l *Link) prepare() {
 }
 
 // start begins to read and write on the session's first stream. first, if not nil, is a frame that was read during the
-// opening. It reports false if the session has ended.
+// opening. It reports false if the session has ended; where that was before it began, the handler is told nothing, and l leaves the table.
 func (l *Link) start(c *Carrier, first *wire.Buffer) bool {
+	l.mu.Lock()
+	if !l.Live() {
+		l.mu.Unlock()
+		l.config.Table.Remove(l)
+		return false
+	}
+	l.begun = true
+	l.telling.Add(1)
+	l.mu.Unlock()
 	l.handler.Begun(l)
+	l.telling.Done()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.Live() {
@@ -178,6 +193,13 @@ func (l *Link) Empty() bool {
 func (l *Link) emptyLocked() bool {
 	kept, _ := l.session.Unacknowledged()
 	return kept == 0 && l.session.Idle()
+}
+
+// Cut reports, when the session is over, whether it has ended before the peer had taken all that was accepted, though the peer has not said bye.
+func (l *Link) Cut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cut
 }
 
 // Attached reports whether a stream carries the session at present.
@@ -335,6 +357,12 @@ func (l *Link) Take(a *session.Account, c session.Cost) {
 		l.session.StateCreditLater(time.Now(), a)
 	}
 	l.changed()
+}
+
+// tellBroken tells the handler that the stream has broken. The caller has added that to telling.
+func (l *Link) tellBroken(e *endpoint.Error) {
+	defer l.telling.Done()
+	l.handler.Broken(l, e)
 }
 
 // wakeWriter lets the writer know of a change. The caller holds mu.

@@ -99,6 +99,26 @@ func (t *Table) evict() {
 		t.unparkLocked(l)
 		l.place.chosen = true
 		t.mu.Unlock()
-		l.finish(ended(text, nil), nil, false)
+		if l.evict() {
+			l.finish(ended(text, nil), nil, false)
+		}
 	}
+}
+
+// evict makes l, which the table has chosen to end, take no other stream. It reports false if it has one meanwhile: then it stays.
+func (l *Link) evict() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.evicted = l.carrier == nil
+	if !l.evicted {
+		l.config.Table.spare(l)
+	}
+	return l.evicted
+}
+
+// spare takes back that l was chosen to end.
+func (t *Table) spare(l *Link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.place.chosen = false
 }

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/parley-rpc/parley/endpoint"
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
 	"github.com/parley-rpc/parley/internal/session"
@@ -307,4 +309,68 @@ func TestParkingAtRandom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEvictSpares: a session that has got a stream since it was chosen to end stays; one that has not takes none any more.
+func TestEvictSpares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		back, gone := n.guest(t), n.guest(t)
+		n.lose(t)
+		table := n.listening.Table
+		table.mu.Lock()
+		for _, g := range []*guest{back, gone} { // as evict does
+			table.unparkLocked(g.link)
+			g.link.place.chosen = true
+		}
+		table.mu.Unlock()
+		if h := back.attach(t); h.Welcome == nil {
+			t.Fatalf("the answer is %v", h)
+		}
+		synctest.Wait()
+		if back.link.evict() || !gone.link.evict() {
+			t.Error("a session ends that has a stream, or one stays that has none")
+		}
+		if h := gone.attach(t); h.Refusal.GetReason() != parleyv1.Refusal_REASON_UNKNOWN {
+			t.Errorf("a session that is about to end takes a stream: %v", h)
+		}
+		n.lose(t)
+		if parked, _ := table.parkedNow(); parked != 1 {
+			t.Errorf("%d sessions count as without a stream, want the one that was spared", parked)
+		}
+		n.killAll()
+	})
+}
+
+// TestGetTakesWhatHasAStream: of several sessions with one Env, messages take the oldest that has a stream.
+func TestGetTakesWhatHasAStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		id := uuid.NewString()
+		opens := func(token []byte) *guest {
+			h, _ := n.opens(t.Context(), t, &parleyv1.Hello{
+				EnvId: id, Capabilities: []string{resume}, Opening: &parleyv1.Hello_New{New: &parleyv1.NewSession{Token: token}},
+			})
+			return &guest{n: n, welcome: h.Welcome, link: <-n.accepted, epoch: 1}
+		}
+		first := opens(nil)
+		synctest.Wait()
+		get := func() *Link { return n.listening.Table.Get(id) }
+		n.lose(t)
+		if get() != first.link {
+			t.Error("the only session is not found while it has no stream")
+		}
+		second := opens(first.link.token)
+		synctest.Wait()
+		if get() != second.link {
+			t.Error("messages take a session that has no stream, where another has one")
+		}
+		first.attach(t)
+		synctest.Wait()
+		if get() != first.link {
+			t.Error("messages do not take the oldest session")
+		}
+		n.cut()
+		n.killAll()
+	})
 }

@@ -146,14 +146,17 @@ func (t *Table) session(id string) *Link {
 	return t.ids[id]
 }
 
-// Get returns the oldest link with the Env, so that all messages to it take the same one; nil if there is none.
+// Get returns the oldest link with the Env that has a stream, or the oldest of those that have none; nil if there is none. A program that has
+// ended a session alone, and opened another one, is not to be reached by the first. Who needs the order of messages keeps to the link that
+// the first of them took, while it lives.
 func (t *Table) Get(envID string) *Link {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if same := t.byEnv[envID]; len(same) > 0 {
-		return same[0]
+	same := t.byEnv[envID]
+	if len(same) == 0 {
+		return nil
 	}
-	return nil
+	return same[max(0, slices.IndexFunc(same, func(l *Link) bool { return l.place.element == nil }))]
 }
 
 // All returns the live links, the oldest first.

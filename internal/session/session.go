@@ -200,6 +200,15 @@ func (s *Session) Bye(e *endpoint.Error) {
 	s.over = e
 }
 
+// Unfinished reports whether the peer may not have taken all that was accepted before the bye.
+func (s *Session) Unfinished() bool {
+	kept := len(s.out.replay.kept)
+	if s.ByeWritten() {
+		kept-- // its own frame, which is the last, unless that is acknowledged
+	}
+	return kept > 0 || !s.Idle()
+}
+
 // Idle reports whether nothing waits to be written.
 func (s *Session) Idle() bool {
 	return s.out.queued == 0 && s.out.underway == 0 && len(s.out.replies) == 0

@@ -40,7 +40,7 @@ type faults struct {
 type tally struct {
 	seeds, steps, cuts, attaches, replays, duplicates, staleEpochs, refusedAttaches, aborts uint64
 
-	rests, crashes, kills, byes, expired, dead, gaps, wrong, lost, orphans, retired, rotations                                            uint64
+	rests, crashes, kills, byes, expired, dead, gaps, wrong, lost, orphans, retired, rotations                                                      uint64
 	sessions, delivered, replies, relayed, notHere, cancels, withdrawn, unposted, waits, full, replayFulls, lostSends, notExecuted, mayHaveExecuted uint64
 }
 

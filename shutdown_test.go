@@ -1,0 +1,66 @@
+package parley_test
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parley-rpc/parley"
+	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
+	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
+	"github.com/parley-rpc/parley/internal/leaktest"
+)
+
+// TestShutdownNamesWhoMissesSomething: a Shutdown that could not hand over what was accepted for a peer that stays away says so, also where
+// the session has ended by itself.
+func TestShutdownNamesWhoMissesSomething(t *testing.T) {
+	leaktest.Check(t)
+	host, _ := hosting(t)
+	env, err := parley.New(parley.WithSessionTTL(300 * time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := newHalves(t, host.Address())
+	ref, err := sayhiv1parley.LookupSayHi(soon(t), env, "parley://hi@"+between.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	between.end(t)
+	for env.Sessions()[0].State != parley.SessionDetached { // the Env is about to notice
+		runtime.Gosched()
+	}
+	if err := ref.Hi.Send(soon(t), &sayhiv1.HiRequest{Msg: "lost"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Shutdown(soon(t)); err == nil || !strings.Contains(err.Error(), host.Address()) {
+		t.Errorf("Shutdown = %v, want an error that names %s", err, host.Address())
+	}
+	if err := host.Shutdown(soon(t)); err != nil { // has nothing for the dialler
+		t.Error(err)
+	}
+}
+
+// TestShutdownOfBoth: two Envs that end at the same moment miss nothing of each other.
+func TestShutdownOfBoth(t *testing.T) {
+	leaktest.Check(t)
+	for range 20 {
+		host, _ := hosting(t)
+		env := newEnv(t)
+		ref, err := sayhiv1parley.LookupSayHi(soon(t), env, "parley://hi@"+host.Address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ref.Hi.Send(soon(t), &sayhiv1.HiRequest{Msg: "there"}); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- host.Shutdown(soon(t)) }()
+		if err := env.Shutdown(soon(t)); err != nil {
+			t.Errorf("the dialler: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("the listener: %v", err)
+		}
+	}
+}
