@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,13 +53,17 @@ func playKilled(role string) error {
 		if err != nil {
 			return err
 		}
-		_, err = ref.Hi.AskSync(ctx, &sayhiv1.HiRequest{})
+		_, err = ref.Hi.AskSync(ctx, &sayhiv1.HiRequest{Msg: strings.Repeat("x", large)})
 		return err
 	}
 }
 
-// startKilled starts a program that the test will kill. It returns its output, by lines, and what kills it with SIGKILL and waits for it.
-func startKilled(t *testing.T, role, peer string) (lines *bufio.Scanner, kill func()) {
+// large is the length of messages that are noticed in the heap.
+const large = 16 << 20
+
+// startKilled starts a program that the test will kill. It returns its output, by lines, what makes it stand still, and what kills it with
+// SIGKILL and waits for it.
+func startKilled(t *testing.T, role, peer string) (lines *bufio.Scanner, stop, kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), killedRole+"="+role, killedPeer+"="+peer)
@@ -70,7 +75,12 @@ func startKilled(t *testing.T, role, peer string) (lines *bufio.Scanner, kill fu
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return bufio.NewScanner(out), func() {
+	stop = func() {
+		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Error(err)
+		}
+	}
+	return bufio.NewScanner(out), stop, func() {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Error(err)
 		}
@@ -83,7 +93,7 @@ func startKilled(t *testing.T, role, peer string) (lines *bufio.Scanner, kill fu
 // TestListenerKilled: who has dialled a program that is killed has everything ended within the time-to-live, with what is known of it.
 func TestListenerKilled(t *testing.T) {
 	leaktest.Check(t)
-	lines, kill := startKilled(t, "listener", "")
+	lines, _, kill := startKilled(t, "listener", "")
 	if !lines.Scan() {
 		t.Fatal("no URI")
 	}
@@ -137,7 +147,7 @@ func TestDiallerKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, kill := startKilled(t, "dialler", ref.Ref().String())
+	_, _, kill := startKilled(t, "dialler", ref.Ref().String())
 	<-entered
 	kill()
 	select {
@@ -148,5 +158,92 @@ func TestDiallerKilled(t *testing.T) {
 	case <-soon(t).Done():
 		t.Error("the handler's context has not ended")
 	}
+	end(t, env)
+}
+
+// heap returns how much of the heap is in use, and may be for good.
+func heap() uint64 {
+	var m runtime.MemStats
+	for range 3 { // a sync.Pool lets go of what it has after two
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// returned waits until no session is left, and checks that the heap is where it was before, give or take an eighth of one message.
+func returned(t *testing.T, env *parley.Env, before uint64) {
+	t.Helper()
+	ctx := soon(t)
+	for len(env.Sessions()) != 0 || heap() > before+large/8 {
+		if ctx.Err() != nil {
+			t.Fatalf("%d sessions are left, and %d bytes more than before", len(env.Sessions()), heap()-before)
+		}
+	}
+}
+
+// TestKilledListenerLeavesNoMemory: all that was kept for a program that is killed is let go of: what waited for its reply, and what was not written.
+func TestKilledListenerLeavesNoMemory(t *testing.T) {
+	leaktest.Check(t)
+	env, err := parley.New(parley.WithSessionTTL(300 * time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	func() {
+		lines, stop, kill := startKilled(t, "listener", "")
+		if !lines.Scan() {
+			t.Fatal("no URI")
+		}
+		ref, err := sayhiv1parley.LookupSayHi(soon(t), env, strings.TrimSpace(lines.Text()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		var futures []*endpoint.Future[sayhiv1.HiReply]
+		for range 50 {
+			futures = append(futures, ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "small"}))
+		}
+		futures = append(futures, ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: strings.Repeat("x", large)}))
+		if n := heap(); n < before+large {
+			t.Errorf("%d bytes more while asks wait: the test does not see them", n-before)
+		}
+		kill()
+		for _, f := range futures {
+			if _, err := f.Wait(soon(t)); !errors.Is(err, endpoint.ErrSessionEnded) {
+				t.Errorf("%v, want ErrSessionEnded", err)
+			}
+		}
+	}()
+	returned(t, env, before)
+	end(t, env)
+}
+
+// TestKilledDiallerLeavesNoMemory: so it is with a program that is killed after it has sent something large, whose handler ends with its context.
+func TestKilledDiallerLeavesNoMemory(t *testing.T) {
+	leaktest.Check(t)
+	env, err := parley.Listen("127.0.0.1:0", parley.WithSessionTTL(300*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	during := make(chan uint64)
+	ref, err := sayhiv1parley.RegisterSayHi(soon(t), env, "hi", hiFunc(func(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		during <- heap()
+		<-ctx.Done()
+		if len(r.GetMsg()) != large {
+			t.Errorf("a message of %d bytes came", len(r.GetMsg()))
+		}
+		return nil, ctx.Err()
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	_, _, kill := startKilled(t, "dialler", ref.Ref().String())
+	if n := <-during; n < before+large {
+		t.Errorf("%d bytes more while the handler runs: the test does not see the message", n-before)
+	}
+	kill()
+	returned(t, env, before)
 	end(t, env)
 }
