@@ -18,7 +18,7 @@ import (
 // when its parent ends. All methods may be called concurrently.
 type Context struct {
 	parent   context.Context
-	deadline time.Time // zero: none of its own
+	deadline time.Duration // since base; 0: none of its own
 	call     any
 
 	mu    sync.Mutex // guards what follows
@@ -59,11 +59,20 @@ type more struct {
 
 type afterFunc struct{ f func() }
 
+// base is what deadlines are counted from: a time.Time would take three times as much, of each message that waits or runs.
+var base = time.Now()
+
 type key struct{}
 
 // Init makes c the context of call. It must be called once, before c is used.
 func (c *Context) Init(parent context.Context, deadline time.Time, call any) {
-	c.parent, c.deadline, c.call = parent, deadline, call
+	c.parent, c.deadline, c.call = parent, 0, call
+	if !deadline.IsZero() {
+		c.deadline = deadline.Sub(base)
+		if c.deadline == 0 {
+			c.deadline = 1
+		}
+	}
 }
 
 // Use calls f with the call that ctx, or a context that it was derived from, belongs to, and reports true; it reports false if there is none, or
@@ -92,10 +101,11 @@ func (c *Context) Part() {
 // Deadline implements context.Context.
 func (c *Context) Deadline() (time.Time, bool) {
 	d, ok := c.parent.Deadline()
-	if c.deadline.IsZero() || ok && d.Before(c.deadline) {
+	own := base.Add(c.deadline)
+	if c.deadline == 0 || ok && d.Before(own) {
 		return d, ok
 	}
-	return c.deadline, true
+	return own, true
 }
 
 // Value implements context.Context.
@@ -148,8 +158,8 @@ func (c *Context) Done() <-chan struct{} {
 		close(m.done)
 		return m.done
 	}
-	if !c.deadline.IsZero() {
-		m.timer = time.AfterFunc(time.Until(c.deadline), func() { c.Cancel(context.DeadlineExceeded, nil) })
+	if c.deadline != 0 {
+		m.timer = time.AfterFunc(c.deadline-time.Since(base), func() { c.Cancel(context.DeadlineExceeded, nil) })
 	}
 	m.stopParent = context.AfterFunc(c.parent, func() { c.Cancel(c.parent.Err(), context.Cause(c.parent)) })
 	return m.done
@@ -162,7 +172,7 @@ func (c *Context) Err() error {
 	}
 	if err := c.parent.Err(); err != nil {
 		c.Cancel(err, context.Cause(c.parent))
-	} else if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+	} else if c.deadline != 0 && time.Since(base) >= c.deadline {
 		c.Cancel(context.DeadlineExceeded, nil)
 	}
 	return c.ended()

@@ -272,8 +272,8 @@ func (l *Link) tryPost(p *session.Posting) (bool, *endpoint.Error) {
 	accepted, err := l.session.Post(p)
 	switch {
 	case !accepted:
-	case p.Ask == nil && !l.parked:
-		l.wakeWriter() // a send has no time of its own, and only what is parked is counted
+	case !l.parked && (p.Ask == nil || !l.earlier(p.Ask.Expires)):
+		l.wakeWriter() // there is no time to be watched, and only what is parked is counted
 	default:
 		l.changed()
 	}
@@ -384,14 +384,16 @@ func (l *Link) changed() {
 	if l.crowded {
 		d = time.Now()
 	}
-	if d.IsZero() || !l.timerAt.IsZero() && !d.Before(l.timerAt) {
-		return
-	}
-	if !l.Live() {
+	if !l.earlier(d) || !l.Live() {
 		return
 	}
 	l.timerAt = d
 	l.timer.Reset(time.Until(d))
+}
+
+// earlier reports whether the timer has to fire earlier than it will, because of something at d; zero is never. The caller holds mu.
+func (l *Link) earlier(d time.Time) bool {
+	return !d.IsZero() && (l.timerAt.IsZero() || d.Before(l.timerAt))
 }
 
 // tick is called by the timer.
