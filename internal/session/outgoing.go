@@ -65,6 +65,7 @@ type outgoing struct {
 	dirtyIn bool          // the session's credit is to be stated
 	pongs   []uint64
 	scratch wire.Envelope
+	credits []wire.Credit // scratch
 }
 
 // account is the sender's side of one mailbox at the peer.
@@ -381,8 +382,8 @@ func (s *Session) appendHead(frame *wire.Buffer, h wire.Head) {
 		token := s.live.pings
 		h.Ping = &token
 	}
-	var credits [creditsPerFrame + 1]wire.Credit
-	h.Credits = s.takeCredits(credits[:0])
+	o.credits = s.takeCredits(o.credits[:0])
+	h.Credits = o.credits
 	frame.Bytes = wire.AppendHead(frame.Bytes, &h)
 	if len(o.pongs) > 0 {
 		o.pongs = o.pongs[1:]

@@ -20,6 +20,9 @@ type replay struct {
 	since    time.Time
 }
 
+// fewKept is for how many frames a session that has none to keep holds room.
+const fewKept = 128
+
 // kept is a frame until it is acknowledged.
 type kept struct {
 	number uint64
@@ -109,7 +112,11 @@ func (s *Session) acknowledge(number uint64) {
 		r.kept[n] = kept{}
 		n++
 	}
-	r.kept = r.kept[n:]
+	if n < len(r.kept) || cap(r.kept) > fewKept {
+		r.kept = r.kept[n:]
+	} else {
+		r.kept = r.kept[:0] // the next frame takes the place of this one
+	}
 	s.out.sends = slices.DeleteFunc(s.out.sends, func(t *transfer) bool { return t.last != 0 && t.last <= s.out.acked })
 	r.next = max(0, r.next-n)
 	if n > 0 {
