@@ -18,13 +18,7 @@ func (c *Carrier) write() {
 	l := c.link
 	for {
 		l.mu.Lock()
-		if !l.session.HasBatch() {
-			// SendMsg only enqueues, so nothing would ever come together in a batch while one is being sent. To yield once
-			// lets those who are ready to send do so; a lone ask loses nothing by it.
-			l.mu.Unlock()
-			runtime.Gosched()
-			l.mu.Lock()
-		}
+		l.gather()
 		if l.carrier != c {
 			l.mu.Unlock()
 			return
@@ -53,6 +47,29 @@ func (c *Carrier) write() {
 		if err != nil {
 			c.writeFailed(err)
 			<-c.over
+			return
+		}
+	}
+}
+
+// mostGathering is for how long a batch may be kept open while more comes to it.
+const mostGathering = 100 * time.Microsecond
+
+// gather lets those who are ready to post do so, as long as that makes more of the batch. SendMsg only enqueues, so nothing would ever come
+// together in a batch while one is being sent; a lone ask loses nothing by one yield. The caller holds mu, which is given up meanwhile.
+func (l *Link) gather() {
+	var began time.Time
+	for !l.session.HasBatch() {
+		before := l.session.Queued()
+		l.mu.Unlock()
+		runtime.Gosched()
+		l.mu.Lock()
+		switch {
+		case l.session.Queued() <= before:
+			return
+		case began.IsZero():
+			began = time.Now()
+		case time.Since(began) > mostGathering:
 			return
 		}
 	}

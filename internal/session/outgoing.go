@@ -284,6 +284,9 @@ func (s *Session) wake() {
 // HasBatch reports whether a whole batch waits, so that nothing is to be gained by waiting for more.
 func (s *Session) HasBatch() bool { return len(s.out.ready) > 0 }
 
+// Queued returns how many bytes wait in batches.
+func (s *Session) Queued() int { return s.out.queued }
+
 // HasFrame reports whether NextFrame has something to return.
 func (s *Session) HasFrame() bool {
 	o := &s.out
