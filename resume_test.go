@@ -222,6 +222,11 @@ func TestSessionExpires(t *testing.T) {
 			t.Errorf("reported is %+v", u)
 		}
 	}
+	for ctx := soon(t); len(host.Sessions()) != 0; runtime.Gosched() { // the listener counts its own time
+		if ctx.Err() != nil {
+			t.Fatal("the listener's session lives on")
+		}
+	}
 	close(goOn)
 	end(t, env, host)
 	if n := len(lost); n != 0 {

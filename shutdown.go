@@ -39,8 +39,8 @@ func (e *Env) Wait(ctx context.Context) error {
 // has its OnStop called; what is queued for peers is written, and sessions are closed in good order; what is still pending
 // fails with endpoint.ErrEnvStopped; the Env's own gRPC server is stopped. It is bounded by ctx, or by the drain timeout
 // (30 s unless set) if ctx has no deadline: after that mailboxes are failed rather than drained, contexts of handlers are
-// cancelled and connections are cut (after 5 s where a session has no stream), all within a second more, and the error names the endpoints whose handlers have not returned and the peers to
-// which not everything was written.
+// cancelled and connections are cut (after 5 s where a session has no stream), all within a second more, and the error names the endpoints whose handlers have not returned and the peers that
+// have not acknowledged everything.
 //
 // It may be called any number of times; a further call waits for the first, or until its own ctx ends. Called with the context
 // of a handler, it begins the shutdown, with the deadline of ctx, and returns at once, because that handler is part of what a shutdown waits
@@ -98,7 +98,7 @@ func (e *Env) stop(ctx context.Context) error {
 	return errors.Join(err, cut)
 }
 
-// closeSessions closes the sessions in good order, until ctx ends. The error names those that were cut before all was written.
+// closeSessions closes the sessions in good order, until ctx ends. The error names those that ended before the peer had acknowledged all.
 func (e *Env) closeSessions(ctx context.Context) error {
 	over := &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: "Env " + e.settings.name + " was shut down"}
 	links := e.table.All()
@@ -140,7 +140,7 @@ func (e *Env) closeSessions(ctx context.Context) error {
 		}
 	}
 	if len(cut) > 0 {
-		return fmt.Errorf("parley: shutdown: not everything was written in time to %s", strings.Join(cut, ", "))
+		return fmt.Errorf("parley: shutdown: not everything was acknowledged in time by %s", strings.Join(cut, ", "))
 	}
 	return nil
 }
