@@ -73,7 +73,7 @@ func newEnv(opts []Option) (*Env, error) {
 	}
 	e.server = server.New(server.Config{
 		Link: config, Ref: e.ref, Bind: e.Bind, Logger: e.settings.logger,
-		AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout,
+		AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout, Interceptor: chain(e.settings.interceptors),
 	})
 	config.Closing = e.server.IsClosed
 	e.client = client.New(client.Config{
@@ -186,6 +186,18 @@ func (e *Env) Bind(ref endpoint.Ref) (endpoint.Bound, error) {
 		ref = via
 	}
 	return endpoint.NewBound(ref, e.client.Caller(ref)), nil
+}
+
+// Conn returns a connection for stock gRPC stubs, whose calls go to the endpoint that ref names; see endpoint.Conn. Like Bind it checks
+// nothing, and there is nothing to be closed.
+//
+// Errors: endpoint.ErrInvalid for the zero Ref.
+func (e *Env) Conn(ref endpoint.Ref) (*endpoint.Conn, error) {
+	b, err := e.Bind(ref)
+	if err != nil {
+		return nil, err
+	}
+	return endpoint.NewConn(b), nil
 }
 
 // isLocal reports whether ref is in this Env.

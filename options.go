@@ -29,6 +29,7 @@ type settings struct {
 	dialOptions    []grpc.DialOption
 	streamAge      time.Duration
 	unacknowledged func(endpoint.Unacknowledged)
+	interceptors   []grpc.UnaryServerInterceptor
 }
 
 func apply(opts []Option) settings {

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	grpcpeer "google.golang.org/grpc/peer"
+
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/payload"
@@ -32,6 +34,19 @@ func (r *remote) Peer() string {
 		return "Env " + r.envID
 	}
 	return r.address
+}
+
+// Carrier implements endpoint.Caller. Of a client-mode Ref that is relayed it is the Env that relays.
+func (r *remote) Carrier(ctx context.Context, wait bool) (*grpcpeer.Peer, *endpoint.Error) {
+	var until time.Time
+	if _, bounded := ctx.Deadline(); !bounded {
+		until = time.Now().Add(r.client.config.AskTimeout)
+	}
+	l, _, _, err := r.session(ctx, wait, false, until)
+	if err != nil {
+		return nil, err
+	}
+	return l.Carrier(), nil
 }
 
 // Go implements endpoint.Caller.

@@ -2,12 +2,10 @@ package endpoint
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -21,7 +19,7 @@ type call struct {
 	setting string        // what controls when the ask ends
 
 	response Response // set by Complete
-	md       replyMetadata
+	options  callOptions
 
 	// The place in the watch of the ask's context; set before the ask is handed over, nil if nothing watches it.
 	watch      *watch
@@ -39,22 +37,15 @@ const (
 	settingConnectTimeout = "parley.WithConnectTimeout"
 )
 
-// replyMetadata is where the caller wants the reply's metadata.
-type replyMetadata struct {
-	header, trailer *metadata.MD
-}
-
 // start hands the ask over. watch says that the end of ctx is to end the ask; otherwise the caller sees to that. reuse is
 // the Pending of an ask that is over, or nil.
 func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch bool, reuse Pending) {
 	c.started = time.Now()
 	var r Request
-	md, err := c.core.request(ctx, req, opts, &r)
-	if err != nil {
+	if err := c.core.request(ctx, req, opts, &r, &c.options); err != nil {
 		c.Complete(Response{Err: err})
 		return
 	}
-	c.md = md
 	watch = watch && ctx.Done() != nil
 	if watch {
 		c.core.watches.add(ctx, c)
@@ -99,24 +90,46 @@ func (c *call) Complete(r Response) {
 
 // outcome returns the reply of a call that is done, a *Res, or its error.
 func (c *call) outcome() (any, *Error) {
-	r := &c.response
-	if c.md.header != nil {
-		*c.md.header = r.Header
-	}
-	if c.md.trailer != nil {
-		*c.md.trailer = r.Trailer
-	}
-	if r.Err != nil {
-		return nil, c.describe(r.Err)
-	}
-	if r.JSON {
-		return nil, c.core.describe(&Error{Reason: ReasonUndecodable, Text: "the reply is JSON where protobuf was asked for", Phase: PhaseSent, Execution: MayHaveExecuted}, verbAsk, c.started)
+	if err := c.failure(); err != nil {
+		return nil, err
 	}
 	res := c.core.newRes()
-	if err := proto.Unmarshal(r.Payload, c.core.asProto(res)); err != nil {
-		return nil, c.core.describe(&Error{Reason: ReasonUndecodable, Text: "reply: " + err.Error(), Phase: PhaseSent, Execution: MayHaveExecuted, Cause: err}, verbAsk, c.started)
+	if err := c.decode(c.core.asProto(res)); err != nil {
+		return nil, err
 	}
 	return res, nil
+}
+
+// failure returns the error of a call that is done, or nil, and gives the caller the metadata that it wants.
+func (c *call) failure() *Error {
+	r := &c.response
+	if c.options.header != nil {
+		*c.options.header = r.Header
+	}
+	if c.options.trailer != nil {
+		*c.options.trailer = r.Trailer
+	}
+	switch {
+	case r.Err != nil:
+		return c.describe(r.Err)
+	case r.JSON:
+		return c.replyError(ReasonUndecodable, "the reply is JSON where protobuf was asked for", nil)
+	default:
+		return nil
+	}
+}
+
+// decode decodes the reply of a call that is done, and has not failed, into res.
+func (c *call) decode(res proto.Message) *Error {
+	if err := proto.Unmarshal(c.response.Payload, res); err != nil {
+		return c.replyError(ReasonUndecodable, "reply: "+err.Error(), err)
+	}
+	return nil
+}
+
+// replyError returns the error of a call whose reply is of no use.
+func (c *call) replyError(r Reason, text string, cause error) *Error {
+	return c.core.describe(&Error{Reason: r, Text: text, Phase: PhaseSent, Execution: MayHaveExecuted, Cause: cause}, verbAsk, c.started)
 }
 
 // describe completes the error that ended the call.
@@ -146,8 +159,4 @@ func causeOf(ctx context.Context) error {
 		return cause
 	}
 	return nil
-}
-
-func unsupportedOption(o grpc.CallOption) string {
-	return fmt.Sprintf("call option %T is not supported by Parley's verbs", o)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -46,6 +47,10 @@ type Caller interface {
 	Go(f func())
 	// Peer says where messages go, for errors.
 	Peer() string
+	// Carrier returns who is at the other end of the connection that messages take, and what it has authenticated. It connects if there is
+	// no session; wait goes on where that fails, until ctx ends. A local endpoint is reached by no connection: its address, and the type
+	// of its AuthInfo, is "local".
+	Carrier(ctx context.Context, wait bool) (*peer.Peer, *Error)
 }
 
 // Completion is told the outcome of an ask. Complete must not block.

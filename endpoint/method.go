@@ -29,6 +29,7 @@ type methodCore struct {
 	newRes  func() any                  // *Res
 	asProto func(res any) proto.Message
 	fake    func(ctx context.Context, req any) (any, error) // instead of caller
+	stub    bool                                            // of a Conn: knows more call options
 	calls   sync.Pool                                       // of *call, those of askSync
 	watches watches                                         // of those of Ask
 }
@@ -164,7 +165,7 @@ func (c *methodCore) acquire() *call {
 // release takes back a call that is over.
 func (c *methodCore) release(a *call) {
 	if c != nil {
-		a.response, a.md = Response{}, replyMetadata{}
+		a.response, a.options = Response{}, callOptions{}
 		c.calls.Put(a)
 	}
 }
@@ -175,7 +176,8 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 		return err
 	}
 	var r Request
-	_, err := c.request(ctx, req, opts, &r)
+	var o callOptions
+	err := c.request(ctx, req, opts, &r, &o)
 	if err == nil {
 		r.NoWait = noWait
 		e := c.caller.Send(ctx, r)
@@ -187,36 +189,29 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 	return c.describe(err, verb, time.Time{})
 }
 
-// request fills in r, the Request of a verb. The result is where reply metadata goes.
-func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOption, r *Request) (replyMetadata, *Error) {
-	var md replyMetadata
+// request fills in r, the Request of a verb, and o.
+func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOption, r *Request, o *callOptions) *Error {
 	if c == nil || c.caller == nil {
-		return md, &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
+		return &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
 	}
 	if ctx.Err() != nil {
 		e := ContextError(ctx)
 		e.Phase, e.Execution = PhaseQueued, NotExecuted
-		return md, e
+		return e
 	}
 	r.Method, r.Message = c.name, c.message(req)
 	if out, ok := metadata.FromOutgoingContext(ctx); ok {
 		r.Metadata = out
 	}
 	r.Deadline, _ = ctx.Deadline()
-	for _, o := range opts {
-		switch o := o.(type) {
-		case grpc.HeaderCallOption:
-			md.header = o.HeaderAddr
-		case grpc.TrailerCallOption:
-			md.trailer = o.TrailerAddr
-		case grpc.FailFastCallOption:
-			r.WaitForReady = !o.FailFast
-		case grpc.EmptyCallOption:
-		default:
-			return md, &Error{Reason: ReasonInvalid, Text: unsupportedOption(o), Execution: NotExecuted}
-		}
+	if err := o.take(opts, c.stub); err != nil {
+		return err
 	}
-	return md, nil
+	r.WaitForReady = o.waitForReady
+	if o.stub == nil {
+		return nil
+	}
+	return o.stub.check(ctx, c, r)
 }
 
 // describe fills in what only the caller's side knows of an error. started is zero for a send: where it had to wait, the

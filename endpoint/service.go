@@ -2,7 +2,10 @@ package endpoint
 
 import (
 	"context"
+	"fmt"
+	"reflect"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -27,7 +30,11 @@ type ServiceMethod struct {
 	name       string
 	newRequest func() proto.Message
 	call       func(ctx context.Context, req proto.Message) (proto.Message, error)
+	stock      stockHandler // instead of the two above
 }
+
+// stockHandler is a handler as protoc-gen-go-grpc makes it, with its implementation. decode decodes the request into what it is given.
+type stockHandler func(ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error)
 
 // Handle makes a ServiceMethod of a handler. method is the full name, "package.Service/Method".
 func Handle[Req, Res any, PReq Message[Req], PRes Message[Res]](method string, handler func(context.Context, *Req) (*Res, error)) ServiceMethod {
@@ -47,8 +54,33 @@ func Handle[Req, Res any, PReq Message[Req], PRes Message[Res]](method string, h
 	}
 }
 
+// ServiceOf returns the service that desc describes, for an implementation of a stock gRPC server, which becomes an endpoint unchanged. Streaming
+// methods are left out for now: who calls them gets ErrMethodNotFound.
+//
+// It fails with ErrInvalid if impl does not implement the service.
+func ServiceOf(desc *grpc.ServiceDesc, impl any) (Service, error) {
+	if wanted := reflect.TypeOf(desc.HandlerType); wanted != nil {
+		if impl == nil || !reflect.TypeOf(impl).Implements(wanted.Elem()) {
+			return Service{}, &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T does not implement %s (%v)", impl, desc.ServiceName, wanted.Elem()), Execution: NotExecuted}
+		}
+	}
+	s := Service{Name: desc.ServiceName}
+	for _, m := range desc.Methods {
+		s.Methods = append(s.Methods, ServiceMethod{
+			name: desc.ServiceName + "/" + m.MethodName,
+			stock: func(ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+				return m.Handler(impl, ctx, decode, interceptor)
+			},
+		})
+	}
+	return s, nil
+}
+
 // Name returns the full name of the method, "package.Service/Method".
 func (m *ServiceMethod) Name() string { return m.name }
+
+// IsStock reports whether the handler is that of a stock gRPC server. Then there are no NewRequest and Call, but only Serve.
+func (m *ServiceMethod) IsStock() bool { return m.stock != nil }
 
 // NewRequest returns a new, empty request.
 func (m *ServiceMethod) NewRequest() proto.Message { return m.newRequest() }
@@ -56,6 +88,45 @@ func (m *ServiceMethod) NewRequest() proto.Message { return m.newRequest() }
 // Call runs the handler with a request that NewRequest made. It panics if the handler does.
 func (m *ServiceMethod) Call(ctx context.Context, req proto.Message) (proto.Message, error) {
 	return m.call(ctx, req)
+}
+
+// Serve runs the handler, inside interceptor unless that is nil, with a request that decode has decoded. impl is what interceptors see as the server. It
+// panics if the handler or the interceptor does.
+func (m *ServiceMethod) Serve(ctx context.Context, impl any, decode func(proto.Message) error, interceptor grpc.UnaryServerInterceptor) (proto.Message, error) {
+	var res any
+	var err error
+	switch {
+	case m.stock != nil:
+		res, err = m.stock(ctx, func(req any) error {
+			message, ok := messageOf(req)
+			if !ok {
+				return status.Errorf(codes.Internal, "%T is no protobuf message", req)
+			}
+			return decode(message)
+		}, interceptor)
+	case interceptor == nil:
+		req := m.newRequest()
+		if err := decode(req); err != nil {
+			return nil, err
+		}
+		return m.call(ctx, req)
+	default:
+		req := m.newRequest()
+		if err := decode(req); err != nil {
+			return nil, err
+		}
+		res, err = interceptor(ctx, req, &grpc.UnaryServerInfo{Server: impl, FullMethod: "/" + m.name}, func(ctx context.Context, req any) (any, error) {
+			return m.call(ctx, req.(proto.Message))
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	message, ok := messageOf(res)
+	if !ok {
+		return nil, &Error{Reason: ReasonUnencodable, Text: fmt.Sprintf("the handler, or an interceptor, has returned %T, which is no protobuf message", res), Phase: PhaseSent, Execution: MayHaveExecuted}
+	}
+	return message, nil
 }
 
 // Unimplemented is the answer of the generated Unimplemented types.

@@ -61,9 +61,8 @@ func (c *call) during() string {
 	return c.method.Name()
 }
 
-// begin gives a message its context.
-func (c *call) begin(md metadata.MD, deadline time.Time) {
-	parent := c.hosted.server.life
+// begin gives a message its context; parent knows who has sent it.
+func (c *call) begin(parent context.Context, md metadata.MD, deadline time.Time) {
 	if len(md) > 0 {
 		parent = metadata.NewIncomingContext(parent, md)
 	}
@@ -106,18 +105,10 @@ func (c *call) run() {
 			return
 		}
 	}
-	req := c.method.NewRequest()
-	err := c.decode(req)
-	c.payload = nil
-	if c.frame != nil { // a message that is never decoded leaves it to the garbage collector
-		c.frame.Release()
-	}
-	if err != nil {
-		c.refuseTaken(failure(endpoint.ReasonUndecodable, endpoint.NotExecuted, "request: %v", err))
-		return
-	}
-	res, err := c.method.Call(c.ctx, req)
+	res, err, undecodable := c.serve()
 	switch {
+	case undecodable != nil:
+		c.refuseTaken(failure(endpoint.ReasonUndecodable, endpoint.NotExecuted, "request: %v", undecodable))
 	case !c.isAsk() && err != nil:
 		c.hosted.onError(c, err)
 	case !c.isAsk():
@@ -128,13 +119,38 @@ func (c *call) run() {
 	}
 }
 
+// serve runs the method's handler, inside the interceptors if there are any. undecodable says why it could not be run.
+func (c *call) serve() (res proto.Message, err, undecodable error) {
+	interceptor := c.hosted.server.config.Interceptor
+	if interceptor == nil && !c.method.IsStock() {
+		req := c.method.NewRequest()
+		if err := c.decode(req); err != nil {
+			return nil, nil, err
+		}
+		res, err = c.method.Call(c.ctx, req)
+		return res, err, nil
+	}
+	res, err = c.method.Serve(c.ctx, c.hosted.impl, func(req proto.Message) error {
+		undecodable = c.decode(req)
+		return undecodable
+	}, interceptor)
+	return res, err, undecodable
+}
+
 func (c *call) isAsk() bool { return c.id != 0 || c.local != nil }
 
-func (c *call) decode(req proto.Message) error {
+// decode decodes the request, once.
+func (c *call) decode(req proto.Message) (err error) {
 	if c.encoding == wire.JSON {
-		return protojson.Unmarshal(c.payload, req)
+		err = protojson.Unmarshal(c.payload, req)
+	} else {
+		err = proto.Unmarshal(c.payload, req)
 	}
-	return proto.Unmarshal(c.payload, req)
+	c.payload = nil
+	if c.frame != nil { // a message that is never decoded leaves it to the garbage collector
+		c.frame.Release()
+	}
+	return err
 }
 
 // take gives back the room that the message had in its sender's window.

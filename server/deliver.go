@@ -1,8 +1,11 @@
 package server
 
 import (
+	"context"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/peer"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
@@ -40,6 +43,7 @@ type delivery struct {
 	link   *link.Link
 	frame  *wire.Buffer
 	now    time.Time
+	life   context.Context // the parent of the contexts of all; nil until it is needed
 
 	to     *session.Destination // of the last message
 	hosted *hosted              // to's
@@ -83,7 +87,10 @@ func (d *delivery) add(ev *session.Event) {
 	}
 	c.payload, c.encoding = ev.Payload, ev.Encoding
 	c.link, c.account, c.cost = d.link, ev.Account, ev.Cost
-	c.begin(wire.MD(ev.Metadata), d.deadline(ev))
+	if d.life == nil {
+		d.life = peer.NewContext(d.server.life, d.link.Carrier())
+	}
+	c.begin(d.life, wire.MD(ev.Metadata), d.deadline(ev))
 	d.run = append(d.run, c)
 	d.size += len(ev.Payload)
 }
@@ -115,7 +122,7 @@ func (d *delivery) resolve(to *session.Destination) {
 	if d.err != nil {
 		return
 	}
-	if d.method = d.hosted.methods[to.Method]; d.method == nil {
+	if d.method = d.hosted.offers.Load().methods[to.Method]; d.method == nil {
 		d.err = failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", to.Endpoint, to.Method)
 	}
 }

@@ -24,8 +24,7 @@ type hosted struct {
 	ref      endpoint.Ref
 	impl     any
 	settings endpoint.Settings
-	services map[string]struct{}
-	methods  map[string]*endpoint.ServiceMethod
+	offers   atomic.Pointer[offers]
 	box      *mailbox.Box[*call]
 	local    localWindow
 	asks     localAsks    // whose handlers run
@@ -88,17 +87,14 @@ func (s *Server) newHosted(name string, impl any, services []endpoint.Service, o
 		ref:      ref,
 		impl:     impl,
 		settings: endpoint.ApplyOptions(opts...),
-		services: make(map[string]struct{}),
-		methods:  make(map[string]*endpoint.ServiceMethod),
 	}
+	h.offers.Store(&offers{})
 	for _, service := range services {
-		if _, twice := h.services[service.Name]; twice {
-			return nil, failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "service %s is given twice", service.Name)
+		o, err := h.offers.Load().with(service)
+		if err != nil {
+			return nil, err
 		}
-		h.services[service.Name] = struct{}{}
-		for i := range service.Methods {
-			h.methods[service.Methods[i].Name()] = &service.Methods[i]
-		}
+		h.offers.Store(o)
 	}
 	limits := s.config.Link.Limits
 	h.local.init(limits.MailboxMessages, limits.MailboxBytes)
@@ -198,7 +194,7 @@ func (s *Server) Lookup(name, service string) *endpoint.Error {
 	if err != nil {
 		return err
 	}
-	if _, ok := h.services[service]; !ok && service != "" {
+	if !h.offers.Load().has(service) && service != "" {
 		return failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", name, service)
 	}
 	return nil

@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -76,6 +78,29 @@ type localCaller struct {
 // Peer implements endpoint.Caller.
 func (l *localCaller) Peer() string { return "local" }
 
+// Carrier implements endpoint.Caller.
+func (l *localCaller) Carrier(context.Context, bool) (*peer.Peer, *endpoint.Error) { return here, nil }
+
+// local is the address of who is in the same Env.
+type local struct{}
+
+func (local) Network() string { return "local" }
+func (local) String() string  { return "local" }
+
+// here is who sends a local message.
+var here = &peer.Peer{Addr: local{}, AuthInfo: inProcess{}}
+
+// inProcess is what is known of who is in the same program: nobody can listen in.
+type inProcess struct{}
+
+// AuthType implements credentials.AuthInfo.
+func (inProcess) AuthType() string { return "local" }
+
+// GetCommonAuthInfo implements what grpc-go looks for.
+func (inProcess) GetCommonAuthInfo() credentials.CommonAuthInfo {
+	return credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}
+}
+
 // Go implements endpoint.Caller.
 func (l *localCaller) Go(f func()) { l.server.Go(f) }
 
@@ -112,7 +137,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if err != nil {
 		return err
 	}
-	method := h.methods[r.Method]
+	method := h.offers.Load().methods[r.Method]
 	if method == nil {
 		return failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", l.name, r.Method)
 	}
@@ -154,7 +179,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if a != nil {
 		a.call.Store(c.ctx)
 	}
-	c.begin(wire.MD(entries), deadline)
+	c.begin(peer.NewContext(l.server.life, here), wire.MD(entries), deadline)
 	if h.box.Post(c) == 0 {
 		h.local.giveBack(size)
 		return l.server.closedMailbox(l.name)

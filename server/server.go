@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
 )
@@ -21,6 +23,8 @@ type Config struct {
 	Bind func(endpoint.Ref) (endpoint.Bound, error)
 	// Logger gets what nobody else is told of.
 	Logger *slog.Logger
+	// Interceptor runs around every message's handler; nil if there is none.
+	Interceptor grpc.UnaryServerInterceptor
 	// AskTimeout ends local asks whose context has no deadline.
 	AskTimeout time.Duration
 	// QueueTimeout bounds the wait for room in a mailbox.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -106,8 +107,11 @@ func call(ctx context.Context, m endpoint.ServiceMethod, message proto.Message) 
 }
 
 func (f *fakeEndpoint) WaitsForItself(context.Context) bool { return false }
-func (f *fakeEndpoint) Go(run func())                       { run() }
-func (f *fakeEndpoint) Peer() string                        { return fakeAddress }
+func (f *fakeEndpoint) Carrier(context.Context, bool) (*peer.Peer, *endpoint.Error) {
+	return nil, nil
+}
+func (f *fakeEndpoint) Go(run func()) { run() }
+func (f *fakeEndpoint) Peer() string  { return fakeAddress }
 
 // fakePending is an ask that is complete.
 type fakePending struct{}

@@ -1,10 +1,12 @@
 package link
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -59,6 +61,7 @@ func (c *Carrier) takeOver(first *wire.Buffer) {
 	l := c.link
 	c.before = l.lastRead
 	l.carrier, l.lastRead = c, c.read
+	l.other.Store(otherEnd(c.stream.Context()))
 	l.unpark()
 	if age := l.config.StreamAge; age > 0 && !l.dialled && l.session.Resumable() {
 		c.aging = time.AfterFunc(time.Duration(float64(age)*(0.9+0.2*rand.Float64())), c.drain)
@@ -66,6 +69,21 @@ func (c *Carrier) takeOver(first *wire.Buffer) {
 	l.wg.Add(2)
 	go func() { defer l.wg.Done(); c.readAll(first) }()
 	go func() { defer l.wg.Done(); c.write() }()
+}
+
+// nowhere is the address of who is not known, as in a program that carries streams by other means than grpc-go.
+type nowhere struct{}
+
+func (nowhere) Network() string { return "unknown" }
+func (nowhere) String() string  { return "unknown" }
+
+// otherEnd returns who is at the other end of a stream. Its address is never nil.
+func otherEnd(stream context.Context) *peer.Peer {
+	p, ok := peer.FromContext(stream)
+	if !ok || p.Addr == nil {
+		return &peer.Peer{Addr: nowhere{}}
+	}
+	return p
 }
 
 // retire ends the use of c, which carries the session. The caller holds the link's mu, and calls end after it.

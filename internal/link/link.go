@@ -8,6 +8,7 @@ import (
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -78,7 +79,8 @@ type Link struct {
 
 	place parking // guarded by the table's mu
 
-	heard atomic.Bool // the peer has sent something since the opening
+	heard atomic.Bool               // the peer has sent something since the opening
+	other atomic.Pointer[peer.Peer] // who is at the other end of the last carrier's connection
 
 	replicas replicas // used by Keep alone
 
@@ -142,6 +144,10 @@ func (l *Link) start(c *Carrier, first *wire.Buffer) bool {
 
 // Peer returns the other side.
 func (l *Link) Peer() endpoint.Peer { return l.peer }
+
+// Carrier returns who is at the other end of the connection that carries the session, or has carried it last, and what that has
+// authenticated. It is not to be changed.
+func (l *Link) Carrier() *peer.Peer { return l.other.Load() }
 
 // Over is closed when the session has ended.
 func (l *Link) Over() <-chan struct{} { return l.over }

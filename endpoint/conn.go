@@ -1,0 +1,126 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+)
+
+// Conn is a grpc.ClientConnInterface whose calls are asks of one endpoint, so that stock stubs work over Parley:
+//
+//	client := sayhiv1.NewSayHiClient(endpoint.NewConn(bound))
+//
+// Outgoing metadata, deadlines and cancellation are as with gRPC, and so are the errors of handlers, with their codes, messages and
+// details; those of Parley are an *Error, whose gRPC status says as much. Of grpc.CallOption it knows Header, Trailer, Peer, WaitForReady,
+// MaxCallRecvMsgSize, MaxCallSendMsgSize, PerRPCCredentials and OnFinish. UseCompressor, MaxRetryRPCBufferSize and CallAuthority concern an HTTP/2
+// stream of the call's own, which there is not, and do nothing. A codec other than protobuf is refused with ErrInvalid, rather than ignored.
+//
+// Streaming methods are refused with codes.Unimplemented for now. A Conn may be used concurrently, and has nothing to be closed.
+type Conn struct {
+	bound Bound
+	cores sync.Map // of *methodCore, by full method
+}
+
+var _ grpc.ClientConnInterface = (*Conn)(nil)
+
+// NewConn returns a Conn to the endpoint that b is bound to.
+func NewConn(b Bound) *Conn { return &Conn{bound: b} }
+
+// Ref returns where the endpoint is.
+func (c *Conn) Ref() Ref { return c.bound.Ref() }
+
+// Invoke implements grpc.ClientConnInterface. Stubs call it; method is "/package.Service/Method".
+func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	core := c.core(method)
+	a := core.acquire()
+	err := a.invoke(ctx, args, reply, opts)
+	finish := a.options.stub
+	core.release(a)
+	result := statusError(err)
+	if finish != nil {
+		for _, f := range finish.finish {
+			f(result)
+		}
+	}
+	return result
+}
+
+// NewStream implements grpc.ClientConnInterface.
+func (c *Conn) NewStream(_ context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, status.Errorf(codes.Unimplemented, "parley: %s of %s: streaming methods are not carried to endpoints yet", method, c.bound.Ref())
+}
+
+// core returns what the calls of a method share.
+func (c *Conn) core(method string) *methodCore {
+	if core, ok := c.cores.Load(method); ok {
+		return core.(*methodCore)
+	}
+	core, _ := c.cores.LoadOrStore(method, &methodCore{
+		name:   strings.TrimPrefix(method, "/"),
+		ref:    c.bound.ref,
+		caller: c.bound.caller,
+		stub:   true,
+		message: func(req any) proto.Message {
+			m, _ := messageOf(req) // invoke has looked
+			return m
+		},
+	})
+	return core.(*methodCore)
+}
+
+// invoke makes the call c of a stub.
+func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOption) *Error {
+	res, ok := messageOf(reply)
+	if _, too := messageOf(args); !ok || !too {
+		return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T and %T must be protobuf messages", args, reply), Execution: NotExecuted}
+	}
+	if caller := c.core.caller; caller != nil && caller.WaitsForItself(ctx) {
+		return c.core.describe(errSelfAsk(), verbAsk, time.Now())
+	}
+	c.start(ctx, args, opts, false, c.pending)
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		c.abandon(ctx)
+		<-c.done
+	}
+	if err := c.failure(); err != nil {
+		return err
+	}
+	if o := c.options.stub; o != nil && o.maxRecv > 0 && len(c.response.Payload) > o.maxRecv {
+		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(c.response.Payload), o.maxRecv), nil)
+	}
+	return c.decode(res)
+}
+
+// messageOf returns v as a message, of either API of Go protobuf.
+func messageOf(v any) (proto.Message, bool) {
+	switch m := v.(type) {
+	case proto.Message:
+		return m, true
+	case protoadapt.MessageV1:
+		return protoadapt.MessageV2Of(m), true
+	default:
+		return nil, false
+	}
+}
+
+// statusError returns what a stub returns: the very status of a handler's error, and Parley's own error otherwise.
+func statusError(e *Error) error {
+	switch {
+	case e == nil:
+		return nil
+	case e.Reason == ReasonHandler:
+		return e.GRPCStatus().Err()
+	default:
+		return e
+	}
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/parley-rpc/parley/endpoint"
+)
+
+// offers are the services of an endpoint. They are not changed, but replaced.
+type offers struct {
+	services []string // in the order in which they came
+	methods  map[string]*endpoint.ServiceMethod
+}
+
+func (o *offers) has(service string) bool { return slices.Contains(o.services, service) }
+
+// with returns o with another service.
+func (o *offers) with(service endpoint.Service) (*offers, *endpoint.Error) {
+	if o.has(service.Name) {
+		return nil, failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "service %s is given twice", service.Name)
+	}
+	more := &offers{services: append(slices.Clone(o.services), service.Name), methods: maps.Clone(o.methods)}
+	if more.methods == nil {
+		more.methods = make(map[string]*endpoint.ServiceMethod, len(service.Methods))
+	}
+	for i := range service.Methods {
+		more.methods[service.Methods[i].Name()] = &service.Methods[i]
+	}
+	return more, nil
+}
+
+// Offer makes an endpoint of this Env implement one more service. It fails with endpoint.ErrInvalid if it does so already, and with
+// ErrEndpointNotFound, ErrEndpointStopped and ErrEnvStopped.
+func (s *Server) Offer(name string, service endpoint.Service) *endpoint.Error {
+	h, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock() // one after the other
+	defer s.mu.Unlock()
+	o, err := h.offers.Load().with(service)
+	if err != nil {
+		return err
+	}
+	h.offers.Store(o)
+	return nil
+}
+
+// Offering returns the names of the endpoints that implement a service, in order.
+func (s *Server) Offering(service string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for name, h := range s.hosted {
+		if h.offers.Load().has(service) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Services returns the names of all services that endpoints implement, in order.
+func (s *Server) Services() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, h := range s.hosted {
+		names = append(names, h.offers.Load().services...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

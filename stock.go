@@ -1,0 +1,89 @@
+package parley
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	"github.com/parley-rpc/parley/endpoint"
+)
+
+// Endpoint returns a registrar for stock gRPC servers, which makes them an endpoint of this Env, unchanged:
+//
+//	sayhiv1.RegisterSayHiServer(env.Endpoint("hi"), &server{})
+//
+// The first service that is registered makes the endpoint, with opts; further ones are added to it. Lifecycle callbacks, such as OnStart, are
+// found on the implementation of the first. A stock server is used to run its calls at the same time, an endpoint is serial unless
+// endpoint.Concurrent says otherwise.
+//
+// RegisterService has no result, so what RegisterServer would return is a panic here, where grpc.Server ends the program.
+func (e *Env) Endpoint(name string, opts ...endpoint.Option) grpc.ServiceRegistrar {
+	return &registrar{env: e, name: name, opts: opts}
+}
+
+type registrar struct {
+	env  *Env
+	name string
+	opts []endpoint.Option
+	made bool
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (r *registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	if err := r.register(desc, impl); err != nil {
+		panic(err)
+	}
+}
+
+func (r *registrar) register(desc *grpc.ServiceDesc, impl any) error {
+	if !r.made {
+		_, err := r.env.RegisterServer(context.Background(), r.name, desc, impl, r.opts...)
+		r.made = err == nil
+		return err
+	}
+	service, err := endpoint.ServiceOf(desc, impl)
+	if err != nil {
+		return err
+	}
+	if failed := r.env.server.Offer(r.name, service); failed != nil {
+		failed.Verb, failed.Endpoint = "register", r.name
+		return failed
+	}
+	return nil
+}
+
+// RegisterServer hosts impl, the implementation of a stock gRPC server, under name; desc is its description, such as
+// sayhiv1.SayHi_ServiceDesc. See Register, of which it has the errors, and Endpoint.
+func (e *Env) RegisterServer(ctx context.Context, name string, desc *grpc.ServiceDesc, impl any, opts ...endpoint.Option) (endpoint.Bound, error) {
+	service, err := endpoint.ServiceOf(desc, impl)
+	if err != nil {
+		return endpoint.Bound{}, err
+	}
+	return e.Register(ctx, name, impl, []endpoint.Service{service}, opts...)
+}
+
+// WithUnaryInterceptors has the interceptors run around the handler of every message to an endpoint of this Env, whatever way it came: from a peer,
+// relayed, from this Env itself, as an ordinary gRPC call. They run where the handler does, in the turn of its mailbox, so what they wait for
+// the endpoint waits for. They see the full method, the incoming metadata, the peer (peer.FromContext) and the decoded request; of a one-way
+// message they see a call whose reply is dropped. The first is the outermost. The default is none.
+//
+// Interceptors of the gRPC server itself (WithServerOptions) see the stream that carries all messages, once.
+func WithUnaryInterceptors(interceptors ...grpc.UnaryServerInterceptor) Option {
+	return func(s *settings) { s.interceptors = append(s.interceptors, interceptors...) }
+}
+
+// chain returns one interceptor that stands for all; nil for none.
+func chain(interceptors []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	switch len(interceptors) {
+	case 0:
+		return nil
+	case 1:
+		return interceptors[0]
+	}
+	first, rest := interceptors[0], chain(interceptors[1:])
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		return first(ctx, req, info, func(ctx context.Context, req any) (any, error) {
+			return rest(ctx, req, info, handler)
+		})
+	}
+}
