@@ -61,7 +61,7 @@ func TestGrpcurl(t *testing.T) {
 
 	t.Run("list", func(t *testing.T) {
 		got := strings.Fields(grpcurl(t, "", env.Address(), "list"))
-		want := []string{"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection", "parley.v1.Parley"}
+		want := []string{"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection", "parley.v1.Parley", "sayhi.v1.SayHi"}
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -78,6 +78,13 @@ func TestGrpcurl(t *testing.T) {
 		got := grpcurl(t, "", env.Address(), "grpc.health.v1.Health/Check")
 		if !strings.Contains(got, `"SERVING"`) {
 			t.Errorf("got %s, want SERVING", got)
+		}
+	})
+
+	t.Run("typed call", func(t *testing.T) {
+		got := strings.Join(strings.Fields(grpcurl(t, "", "-d", `{"msg":"hi"}`, env.Address(), "sayhi.v1.SayHi/Hi")), " ")
+		if want := `{ "msg": "i am SayHi Server,hi" }`; got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
 	})
 

@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -170,11 +169,12 @@ func (e *Env) serve(listener net.Listener) {
 		// A client that is gone without a word is found out, and its session with it. Clients may ask in the same way.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	}, e.settings.serverOptions...)
+	}, ServerOptions(e)...)
+	options = append(options, e.settings.serverOptions...)
 	s := grpc.NewServer(options...)
 	e.server.RegisterOn(s)
 	healthv1.RegisterHealthServer(s, health.NewServer())
-	reflection.Register(s)
+	RegisterReflection(e, s)
 	e.grpc = s
 	e.serving.Add(1)
 	go func() { // Shutdown waits for it

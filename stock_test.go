@@ -228,7 +228,104 @@ func TestStockStubs(t *testing.T) {
 			}
 		})
 	}
+	t.Run("as an ordinary call", func(t *testing.T) {
+		cc := dialFace(t, host, "stock")
+		got := calls(t, sayhiv1.NewSayHiClient(cc), impl)
+		for call, w := range want {
+			w.details, w.message = strings.Replace(w.details, "[]", "", 1), "" // an error of Parley has details
+			if g := got[call]; g.code != w.code || g.reply != w.reply || g.header != w.header || g.trailer != w.trailer || !strings.HasPrefix(g.details, strings.TrimSuffix(w.details, "]")) {
+				t.Errorf("%s:\n got %+v\nwant %+v", call, g, w)
+			}
+		}
+		if err := cc.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	end(t, caller, behind, host)
+}
+
+// dialFace returns an ordinary connection to env, whose calls name the endpoint if name is not empty.
+func dialFace(t *testing.T, env *parley.Env, name string) *grpc.ClientConn {
+	t.Helper()
+	cc, err := grpc.NewClient(env.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if name != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, parley.EndpointKey, name)
+			}
+			return invoke(ctx, method, req, reply, cc, opts...)
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cc
+}
+
+// TestUnaryFace: which endpoint serves an ordinary call, and what those get that nobody serves.
+func TestUnaryFace(t *testing.T) {
+	leaktest.Check(t)
+	env, first := hosting(t)
+	plain := dialFace(t, env, "")
+	ask := func(cc *grpc.ClientConn, method string, ctx context.Context) (string, error) {
+		reply := &sayhiv1.HiReply{}
+		err := cc.Invoke(ctx, method, &sayhiv1.HiRequest{Msg: "hi"}, reply)
+		return reply.GetMsg(), err
+	}
+	const hiMethod = "/sayhi.v1.SayHi/Hi"
+	if reply, err := ask(plain, hiMethod, soon(t)); err != nil || reply == "" {
+		t.Errorf("the only endpoint: %q, %v", reply, err)
+	}
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), env, "second", hiFunc(func(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		sender, _ := endpoint.Sender(ctx)
+		p, _ := peer.FromContext(ctx)
+		if sender.EnvID != "" || sender.Remote == "" || sender.Remote != p.Addr.String() {
+			t.Errorf("the sender is %+v, the peer %v", sender, p)
+		}
+		return &sayhiv1.HiReply{Msg: "second"}, nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(plain, hiMethod, soon(t)); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "hi, second") {
+		t.Errorf("two endpoints, and none is named: %v", err)
+	}
+	named := func(name string) context.Context {
+		return metadata.AppendToOutgoingContext(soon(t), parley.EndpointKey, name)
+	}
+	if reply, err := ask(plain, hiMethod, named("second")); err != nil || reply != "second" {
+		t.Errorf("the second endpoint: %q, %v", reply, err)
+	}
+	if err := env.Stop(soon(t), first.Ref()); err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := ask(plain, hiMethod, soon(t)); err != nil || reply != "second" {
+		t.Errorf("the one that is left: %q, %v", reply, err)
+	}
+	for method, want := range map[string]codes.Code{"/sayhi.v1.SayHi/Nothing": codes.Unimplemented, "/nobody.v1.Nobody/Hi": codes.Unimplemented} {
+		if _, err := ask(plain, method, soon(t)); status.Code(err) != want {
+			t.Errorf("%s: %v, want %v", method, err, want)
+		}
+	}
+	for name, want := range map[string]codes.Code{"nobody": codes.NotFound, "hi": codes.Unavailable} {
+		if _, err := ask(plain, hiMethod, named(name)); status.Code(err) != want {
+			t.Errorf("endpoint %s: %v, want %v", name, err, want)
+		}
+	}
+	// A call of another kind.
+	s, err := plain.NewStream(soon(t), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, hiMethod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.SendMsg(&sayhiv1.HiRequest{}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.RecvMsg(&sayhiv1.HiReply{}); status.Code(err) != codes.Internal {
+		t.Errorf("two messages: %v", err)
+	}
+	if err := plain.Close(); err != nil {
+		t.Error(err)
+	}
+	end(t, env)
 }
 
 // TestRegisterServer: what is wrong with a registration is said, and a second service joins the first.
@@ -362,6 +459,26 @@ func TestInterceptors(t *testing.T) {
 				}
 			})
 		}
+	}
+	for _, name := range []string{"typed", "stock"} {
+		t.Run(name+" as an ordinary call", func(t *testing.T) {
+			saw = nil
+			cc := dialFace(t, host, name)
+			var trailer metadata.MD
+			ctx := metadata.AppendToOutgoingContext(soon(t), "k", "v")
+			if _, err := sayhiv1.NewSayHiClient(cc).Hi(ctx, &sayhiv1.HiRequest{Msg: "asked"}, grpc.Trailer(&trailer)); err != nil {
+				t.Error(err)
+			}
+			want := []string{"outer /sayhi.v1.SayHi/Hi asked [v] true", "inner /sayhi.v1.SayHi/Hi asked [v] true"}
+			mu.Lock()
+			defer mu.Unlock()
+			if got := trailer.Get("by"); !slices.Equal(saw, want) || !slices.Equal(got, []string{"outer", "inner"}) {
+				t.Errorf("the interceptors saw %q, want %q; the trailer has %q", saw, want, got)
+			}
+			if err := cc.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	end(t, caller, behind, host)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -36,8 +37,10 @@ type call struct {
 	id      uint64     // of a peer's ask; 0 for its send
 	account *session.Account
 	cost    session.Cost
-	local   *localAsk // of a local ask
-	size    int       // what a local message took of its window
+	local   *localAsk    // of a local ask
+	from    *peer.Peer   // who sent a local message
+	window  *localWindow // that it was charged to
+	size    int          // what it took of that
 }
 
 // callback is a callback of an endpoint on its way through the mailbox.
@@ -158,7 +161,7 @@ func (c *call) take() {
 	if c.link != nil {
 		c.link.Take(c.account, c.cost)
 	} else {
-		c.hosted.local.giveBack(c.size)
+		c.window.giveBack(c.size)
 	}
 }
 
@@ -321,6 +324,9 @@ func (c *call) Self() (endpoint.Ref, bool) {
 func (c *call) Sender() endpoint.Peer {
 	if c.link != nil {
 		return c.link.Peer()
+	}
+	if c.from != nil && c.from != here { // by the unary face: of no Env
+		return endpoint.Peer{Remote: c.from.Addr.String()}
 	}
 	l := c.hosted.server.config.Link
 	return endpoint.Peer{EnvID: l.EnvID, Address: c.hosted.ref.Address()}

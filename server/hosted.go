@@ -26,7 +26,8 @@ type hosted struct {
 	settings endpoint.Settings
 	offers   atomic.Pointer[offers]
 	box      *mailbox.Box[*call]
-	local    localWindow
+	local    localWindow  // of this Env's own senders
+	face     localWindow  // of ordinary gRPC calls
 	asks     localAsks    // whose handlers run
 	events   atomic.Int32 // network events that wait
 	failed   atomic.Bool  // OnStart has failed: nothing is handled
@@ -98,6 +99,7 @@ func (s *Server) newHosted(name string, impl any, services []endpoint.Service, o
 	}
 	limits := s.config.Link.Limits
 	h.local.init(limits.MailboxMessages, limits.MailboxBytes)
+	h.face.init(limits.MailboxMessages, limits.MailboxBytes)
 	h.box = mailbox.New(mailbox.Config{Concurrency: h.settings.Concurrency, Released: h.settings.Released}, h.handle)
 	return h, nil
 }
@@ -161,6 +163,7 @@ func (h *hosted) close() {
 		h.onStop(c)
 	}))
 	h.local.close()
+	h.face.close()
 }
 
 // find returns the endpoint of that name, or why there is none.

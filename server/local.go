@@ -21,7 +21,9 @@ import (
 
 // Caller returns what carries messages of this Env to its own endpoint of that name. They are encoded and decoded as those
 // from afar, so that neither side sees the other's later changes, and everything that can go wrong goes wrong in the same way.
-func (s *Server) Caller(name string) endpoint.Caller { return &localCaller{s, name} }
+func (s *Server) Caller(name string) endpoint.Caller {
+	return &localCaller{server: s, name: name, from: here, window: func(h *hosted) *localWindow { return &h.local }}
+}
 
 // The settings that errors name.
 const (
@@ -73,6 +75,8 @@ func metadataBytes(entries []wire.Metadata) int {
 type localCaller struct {
 	server *Server
 	name   string
+	from   *peer.Peer                 // who sends
+	window func(*hosted) *localWindow // what senders of that kind share
 }
 
 // Peer implements endpoint.Caller.
@@ -166,22 +170,23 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	} else if a != nil {
 		deadline = r.Deadline
 	}
-	if err := h.local.take(ctx, size, r.NoWait, timeout); err != nil {
+	window := l.window(h)
+	if err := window.take(ctx, size, r.NoWait, timeout); err != nil {
 		if err.Setting == queueTimeout && timeout < l.server.config.QueueTimeout {
 			return &endpoint.Error{Reason: endpoint.ReasonTimeout, Phase: err.Phase, Execution: err.Execution, Setting: askTimeout}
 		}
 		return err
 	}
-	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a, size: size}
+	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a, from: l.from, window: window, size: size}
 	if byDefault {
 		a.timer.Store(time.AfterFunc(time.Until(deadline), a.timeOut))
 	}
 	if a != nil {
 		a.call.Store(c.ctx)
 	}
-	c.begin(peer.NewContext(l.server.life, here), wire.MD(entries), deadline)
+	c.begin(peer.NewContext(l.server.life, l.from), wire.MD(entries), deadline)
 	if h.box.Post(c) == 0 {
-		h.local.giveBack(size)
+		window.giveBack(size)
 		return l.server.closedMailbox(l.name)
 	}
 	return nil
