@@ -34,6 +34,7 @@ func benchmarkGroup(b *testing.B, group string) {
 
 func BenchmarkAsk1(b *testing.B)    { benchmarkGroup(b, "Ask1") }
 func BenchmarkAsk64(b *testing.B)   { benchmarkGroup(b, "Ask64") }
+func BenchmarkStub64(b *testing.B)  { benchmarkGroup(b, "Stub64") }
 func BenchmarkAsk512(b *testing.B)  { benchmarkGroup(b, "Ask512") }
 func BenchmarkAskPipe(b *testing.B) { benchmarkGroup(b, "AskPipe") }
 func BenchmarkSend(b *testing.B)    { benchmarkGroup(b, "Send") }

@@ -15,6 +15,7 @@ import (
 type parleyPair struct {
 	server, client *parley.Env
 	echo, drain    sayhiv1parley.SayHiRef
+	stub           sayhiv1.SayHiClient // a stock one, of echo
 	sink           sink
 }
 
@@ -51,6 +52,11 @@ func openParley(ctx context.Context) (*parleyPair, error) {
 	if p.echo, err = p.host(ctx, "echo", echoEndpoint{}); err != nil {
 		return nil, errors.Join(err, p.shutdown(ctx))
 	}
+	conn, err := p.client.Conn(p.echo.Ref())
+	if err != nil {
+		return nil, errors.Join(err, p.shutdown(ctx))
+	}
+	p.stub = sayhiv1.NewSayHiClient(conn)
 	if p.drain, err = p.host(ctx, "drain", drainEndpoint{sink: &p.sink, reply: &sayhiv1.HiReply{}}); err != nil {
 		return nil, errors.Join(err, p.shutdown(ctx))
 	}
@@ -71,6 +77,15 @@ func (p *parleyPair) ask(callers int) workload {
 	return func(ctx context.Context, n int) error {
 		return runCallers(ctx, callers, n, func(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
 			return p.echo.Hi.AskSync(ctx, r)
+		})
+	}
+}
+
+// stubCalls makes n calls of the stock stub from a number of callers.
+func (p *parleyPair) stubCalls(callers int) workload {
+	return func(ctx context.Context, n int) error {
+		return runCallers(ctx, callers, n, func(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+			return p.stub.Hi(ctx, r)
 		})
 	}
 }

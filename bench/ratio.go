@@ -17,6 +17,7 @@ var ratios = []ratio{
 	{"ask1/grpc-unary", "Ask1/parley", "Ask1/grpc-unary", 1.2},
 	{"ask1/grpc-stream-pingpong", "Ask1/parley", "Ask1/grpc-stream-pingpong", 0},
 	{"ask64/grpc-unary", "Ask64/parley", "Ask64/grpc-unary", 5},
+	{"stub64/grpc-unary", "Stub64/parley", "Ask64/grpc-unary", 5},
 	{"ask512/grpc-unary", "Ask512/parley", "Ask512/grpc-unary", 0},
 	{"askpipe/grpc-unary", "AskPipe/parley", "Ask64/grpc-unary", 7},
 	{"send/grpc-stream", "Send/parley", "Send/grpc-stream", 2},

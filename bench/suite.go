@@ -41,6 +41,7 @@ func openSuite(ctx context.Context) (*suite, error) {
 		{"Ask1/grpc-stream-pingpong", g.pingPong},
 		{"Ask64/parley", p.ask(64)},
 		{"Ask64/grpc-unary", g.unary(64)},
+		{"Stub64/parley", p.stubCalls(64)},
 		{"AskPipe/parley", p.pipeline},
 		{"Ask512/parley", p.ask(512)},
 		{"Ask512/grpc-unary", g.unary(512)},
