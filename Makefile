@@ -84,6 +84,19 @@ demo: programs ## Run the SayHi server, and its client on the same port
 demo-cluster: programs ## Run a master and two workers, kill some, and see them come back
 	@$(BIN)/demo -bin $(BIN) -port $(PORT) cluster
 
+.PHONY: stock
+stock: programs $(TMP)/stock/ready ## Reach the SayHi server from Python and Node by stock gRPC, and by hand
+	@PARLEY_ROOT=. PARLEY_PYTHON=$(TMP)/stock/python/bin/python PARLEY_NODE=node NODE_PATH=$(TMP)/stock/node_modules \
+		$(BIN)/demo -bin $(BIN) -port $(PORT) stock
+
+$(TMP)/stock/ready: examples/stock/requirements.txt examples/stock/package-lock.json
+	@rm -rf $(TMP)/stock && mkdir -p $(TMP)/stock
+	python3 -m venv $(TMP)/stock/python
+	$(TMP)/stock/python/bin/pip install --quiet --disable-pip-version-check --requirement examples/stock/requirements.txt
+	cp examples/stock/package.json examples/stock/package-lock.json $(TMP)/stock/
+	cd $(TMP)/stock && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 .PHONY: programs
 programs:
 	@$(GO) build -o $(BIN)/ ./examples/...
