@@ -24,6 +24,7 @@ type Env struct {
 	server   *server.Server
 	client   *client.Client
 	table    *link.Table
+	outgoing outgoing
 
 	mu      sync.Mutex
 	address endpoint.Address // zero in client mode
@@ -61,6 +62,9 @@ func newEnv(opts []Option) (*Env, error) {
 		return nil, err
 	}
 	e := &Env{settings: apply(opts), id: id.String(), table: link.NewTable(), done: make(chan struct{})}
+	if e.outgoing, err = newOutgoing(e.settings.clientSide); err != nil {
+		return nil, err
+	}
 	config := &link.Config{
 		EnvID:   e.id,
 		Address: func() string { return e.Address() },
@@ -176,7 +180,7 @@ func (e *Env) Bind(ref endpoint.Ref) (endpoint.Bound, error) {
 		return endpoint.Bound{}, &endpoint.Error{Reason: endpoint.ReasonInvalid, Verb: "bind", Text: "the Ref is empty"}
 	}
 	if e.isLocal(ref) {
-		return endpoint.NewBound(ref, e.server.Caller(ref.Name())), nil
+		return endpoint.NewBound(ref, e.outgoing.around(e.server.Caller(ref.Name()))), nil
 	}
 	if address := e.Address(); ref.EnvID() != "" && address != "" && e.table.Get(ref.EnvID()) != nil {
 		via, err := ref.WithVia(address)
@@ -185,7 +189,7 @@ func (e *Env) Bind(ref endpoint.Ref) (endpoint.Bound, error) {
 		}
 		ref = via
 	}
-	return endpoint.NewBound(ref, e.client.Caller(ref)), nil
+	return endpoint.NewBound(ref, e.outgoing.around(e.client.Caller(ref))), nil
 }
 
 // Conn returns a connection for stock gRPC stubs, whose calls go to the endpoint that ref names; see endpoint.Conn. Like Bind it checks

@@ -22,7 +22,7 @@ const EndpointKey = server.EndpointKey
 func ServerOptions(env *Env) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.UnknownServiceHandler(env.server.ServeCall),
-		grpc.MaxRecvMsgSize(int(env.settings.limits.MessageBytes)),
+		grpc.MaxRecvMsgSize(int(max(env.settings.limits.MessageBytes, env.settings.limits.FrameBytes))),
 	}
 }
 

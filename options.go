@@ -30,6 +30,7 @@ type settings struct {
 	streamAge      time.Duration
 	unacknowledged func(endpoint.Unacknowledged)
 	interceptors   []grpc.UnaryServerInterceptor
+	clientSide     []grpc.UnaryClientInterceptor
 }
 
 func apply(opts []Option) settings {

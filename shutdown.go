@@ -95,7 +95,7 @@ func (e *Env) stop(ctx context.Context) error {
 	ctx, cancel := atLeast(ctx, endGrace)
 	defer cancel()
 	e.server.End(ctx)
-	return errors.Join(err, cut)
+	return errors.Join(err, cut, e.outgoing.close())
 }
 
 // closeSessions closes the sessions in good order, until ctx ends. The error names those that ended before the peer had acknowledged all.

@@ -61,29 +61,3 @@ func (e *Env) RegisterServer(ctx context.Context, name string, desc *grpc.Servic
 	}
 	return e.Register(ctx, name, impl, []endpoint.Service{service}, opts...)
 }
-
-// WithUnaryInterceptors has the interceptors run around the handler of every message to an endpoint of this Env, whatever way it came: from a peer,
-// relayed, from this Env itself, as an ordinary gRPC call. They run where the handler does, in the turn of its mailbox, so what they wait for
-// the endpoint waits for. They see the full method, the incoming metadata, the peer (peer.FromContext) and the decoded request; of a one-way
-// message they see a call whose reply is dropped. The first is the outermost. The default is none.
-//
-// Interceptors of the gRPC server itself (WithServerOptions) see the stream that carries all messages, once.
-func WithUnaryInterceptors(interceptors ...grpc.UnaryServerInterceptor) Option {
-	return func(s *settings) { s.interceptors = append(s.interceptors, interceptors...) }
-}
-
-// chain returns one interceptor that stands for all; nil for none.
-func chain(interceptors []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
-	switch len(interceptors) {
-	case 0:
-		return nil
-	case 1:
-		return interceptors[0]
-	}
-	first, rest := interceptors[0], chain(interceptors[1:])
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		return first(ctx, req, info, func(ctx context.Context, req any) (any, error) {
-			return rest(ctx, req, info, handler)
-		})
-	}
-}

@@ -70,6 +70,8 @@ type Request struct {
 	Method string
 	// Message is encoded before Send or Ask of the Caller returns, and not kept.
 	Message proto.Message
+	// NewReply returns an empty reply of the method, for who has to decode one.
+	NewReply func() proto.Message
 	// Metadata travels with the message.
 	Metadata metadata.MD
 	// Started is when an ask was made; the zero time for a send.

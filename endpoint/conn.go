@@ -39,7 +39,7 @@ func (c *Conn) Ref() Ref { return c.bound.Ref() }
 
 // Invoke implements grpc.ClientConnInterface. Stubs call it; method is "/package.Service/Method".
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	core := c.core(method)
+	core := c.core(method, reply)
 	a := core.acquire()
 	err := a.invoke(ctx, args, reply, opts)
 	finish := a.options.stub
@@ -58,8 +58,8 @@ func (c *Conn) NewStream(_ context.Context, _ *grpc.StreamDesc, method string, _
 	return nil, status.Errorf(codes.Unimplemented, "parley: %s of %s: streaming methods are not carried to endpoints yet", method, c.bound.Ref())
 }
 
-// core returns what the calls of a method share.
-func (c *Conn) core(method string) *methodCore {
+// core returns what the calls of a method share, whose replies are like reply.
+func (c *Conn) core(method string, reply any) *methodCore {
 	if core, ok := c.cores.Load(method); ok {
 		return core.(*methodCore)
 	}
@@ -71,6 +71,10 @@ func (c *Conn) core(method string) *methodCore {
 		message: func(req any) proto.Message {
 			m, _ := messageOf(req) // invoke has looked
 			return m
+		},
+		reply: func() proto.Message {
+			m, _ := messageOf(reply) // invoke has looked
+			return m.ProtoReflect().Type().New().Interface()
 		},
 	})
 	return core.(*methodCore)

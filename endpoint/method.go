@@ -28,6 +28,7 @@ type methodCore struct {
 	message func(req any) proto.Message // *Req to proto.Message; a nil *Req is an empty message
 	newRes  func() any                  // *Res
 	asProto func(res any) proto.Message
+	reply   func() proto.Message                            // a new one
 	fake    func(ctx context.Context, req any) (any, error) // instead of caller
 	stub    bool                                            // of a Conn: knows more call options
 	calls   sync.Pool                                       // of *call, those of askSync
@@ -52,6 +53,7 @@ func NewMethod[Req, Res any, PReq Message[Req], PRes Message[Res]](b Bound, name
 		message: func(req any) proto.Message { return PReq(req.(*Req)) },
 		newRes:  func() any { return new(Res) },
 		asProto: func(res any) proto.Message { return PRes(res.(*Res)) },
+		reply:   func() proto.Message { return PRes(new(Res)) },
 	}}
 }
 
@@ -199,7 +201,7 @@ func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOptio
 		e.Phase, e.Execution = PhaseQueued, NotExecuted
 		return e
 	}
-	r.Method, r.Message = c.name, c.message(req)
+	r.Method, r.Message, r.NewReply = c.name, c.message(req), c.reply
 	if out, ok := metadata.FromOutgoingContext(ctx); ok {
 		r.Metadata = out
 	}
