@@ -78,6 +78,7 @@ func newEnv(opts []Option) (*Env, error) {
 	e.server = server.New(server.Config{
 		Link: config, Ref: e.ref, Bind: e.Bind, Logger: e.settings.logger,
 		AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout, Interceptor: chain(e.settings.interceptors),
+		Lost: e.lost(),
 	})
 	config.Closing = e.server.IsClosed
 	e.client = client.New(client.Config{
@@ -309,7 +310,7 @@ func (h handler) Broken(l *link.Link, reason *endpoint.Error) { h.env.broken(l, 
 
 // Unacknowledged implements link.Handler.
 func (h handler) Unacknowledged(l *link.Link, sends []session.Send, reason *endpoint.Error) {
-	h.env.unacknowledged(l, sends, reason)
+	h.env.unacknowledged(l.Peer(), sends, reason)
 }
 
 // Ended implements link.Handler.

@@ -42,26 +42,38 @@ func (e *Env) broken(l *link.Link, reason *endpoint.Error) {
 }
 
 // unacknowledged tells the program which sends may be lost, or logs how many if it has not asked for that.
-func (e *Env) unacknowledged(l *link.Link, sends []session.Send, reason *endpoint.Error) {
-	hook, peer := e.settings.unacknowledged, l.Peer()
-	if hook == nil {
+func (e *Env) unacknowledged(peer endpoint.Peer, sends []session.Send, reason *endpoint.Error) {
+	if e.settings.unacknowledged == nil {
 		e.settings.logger.Warn("parley: a session ended with sends that were not acknowledged", "peer", peer.String(), "sends", len(sends), "reason", reason.Text)
 		return
 	}
-	e.server.Go(func() {
-		defer func() {
-			if v := recover(); v != nil {
-				e.settings.logger.Error("parley: the function of WithUnacknowledged panicked", "panic", v)
-			}
-		}()
-		for i := range sends {
-			s := &sends[i]
-			hook(endpoint.Unacknowledged{
-				Peer: peer, Endpoint: s.Target.Endpoint, Method: s.Target.Method, Metadata: wire.MD(s.Metadata), Payload: s.Payload,
-				Execution: s.Execution, Reason: reason,
-			})
+	e.server.Go(func() { e.report(peer, sends, reason) })
+}
+
+// lost returns what tells the program of sends that could not be passed on; nil if it has not asked for that.
+func (e *Env) lost() func(to endpoint.Peer, m session.Send, reason *endpoint.Error) {
+	if e.settings.unacknowledged == nil {
+		return nil
+	}
+	return func(to endpoint.Peer, m session.Send, reason *endpoint.Error) {
+		e.report(to, []session.Send{m}, reason)
+	}
+}
+
+// report calls the function of WithUnacknowledged for each of sends.
+func (e *Env) report(peer endpoint.Peer, sends []session.Send, reason *endpoint.Error) {
+	defer func() {
+		if v := recover(); v != nil {
+			e.settings.logger.Error("parley: the function of WithUnacknowledged panicked", "panic", v)
 		}
-	})
+	}()
+	for i := range sends {
+		s := &sends[i]
+		e.settings.unacknowledged(endpoint.Unacknowledged{
+			Peer: peer, Endpoint: s.Target.Endpoint, Method: s.Target.Method, Metadata: wire.MD(s.Metadata), Payload: s.Payload,
+			Execution: s.Execution, Reason: reason,
+		})
+	}
 }
 
 func is[T any](impl any) bool {

@@ -190,17 +190,17 @@ func TestKilledListenerLeavesNoMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := heap()
+	var ref sayhiv1parley.SayHiRef // the program keeps it, and what has come of its asks
+	var futures []*endpoint.Future[sayhiv1.HiReply]
 	func() {
 		lines, stop, kill := startKilled(t, "listener", "")
 		if !lines.Scan() {
 			t.Fatal("no URI")
 		}
-		ref, err := sayhiv1parley.LookupSayHi(soon(t), env, strings.TrimSpace(lines.Text()))
-		if err != nil {
+		if ref, err = sayhiv1parley.LookupSayHi(soon(t), env, strings.TrimSpace(lines.Text())); err != nil {
 			t.Fatal(err)
 		}
 		stop()
-		var futures []*endpoint.Future[sayhiv1.HiReply]
 		for range 50 {
 			futures = append(futures, ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "small"}))
 		}
@@ -216,6 +216,8 @@ func TestKilledListenerLeavesNoMemory(t *testing.T) {
 		}
 	}()
 	returned(t, env, before)
+	runtime.KeepAlive(ref)
+	runtime.KeepAlive(futures)
 	end(t, env)
 }
 

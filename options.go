@@ -135,7 +135,8 @@ func WithReplayWindow(bytes int) Option {
 }
 
 // WithUnacknowledged has f called for each send that its peer had not acknowledged when the session ended: once, in the order of the
-// sends of that session, on a goroutine of the Env that Shutdown waits for. The default is to log their number.
+// sends of that session, on a goroutine of the Env that Shutdown waits for; and for each send that this Env was to pass on for another, and could not any
+// more. The default is to log their number.
 func WithUnacknowledged(f func(endpoint.Unacknowledged)) Option {
 	return func(s *settings) { s.unacknowledged = f }
 }

@@ -39,7 +39,7 @@ func (e *Env) Wait(ctx context.Context) error {
 // has its OnStop called; what is queued for peers is written, and sessions are closed in good order; what is still pending
 // fails with endpoint.ErrEnvStopped; the Env's own gRPC server is stopped. It is bounded by ctx, or by the drain timeout
 // (30 s unless set) if ctx has no deadline: after that mailboxes are failed rather than drained, contexts of handlers are
-// cancelled and connections are cut (after 5 s where a session has no stream), all within a second more, and the error names the endpoints whose handlers have not returned and the peers that
+// cancelled and connections are cut (after 5 s where a session has no stream), all within a few seconds more, and the error names the endpoints whose handlers have not returned and the peers that
 // have not acknowledged everything.
 //
 // It may be called any number of times; a further call waits for the first, or until its own ctx ends. Called with the context

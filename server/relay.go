@@ -200,10 +200,12 @@ func (m *relayed) pass() {
 	}
 	m.to.Store(to)
 	err := to.Post(ctx, p, link.PostOptions{QueueTimeout: patience})
-	m.event.Payload = nil // its credit returns now, and the answer may take long
 	if err != nil {
 		m.refuse(err)
-	} else if m.cancelled.Load() {
+		return
+	}
+	m.event.Payload = nil // its credit returns now, and the answer may take long
+	if m.cancelled.Load() {
 		m.CancelCall(nil) // the first one may have come too early
 	}
 }
@@ -218,7 +220,14 @@ func (m *relayed) refuse(e *endpoint.Error) {
 		m.relay.key.from.Receipt(m.event.ID, statusOf(e))
 		return
 	}
-	m.relay.server.drop(m.event.To.Endpoint, m.event.To.Method, e)
+	if m.relay.server.config.Lost == nil {
+		m.relay.server.drop(m.event.To.Endpoint, m.event.To.Method, e)
+		return
+	}
+	lost := session.Send{
+		Target: m.event.To.Target, Metadata: m.event.Metadata, Payload: m.event.Payload, Encoding: m.event.Encoding, Execution: endpoint.NotExecuted,
+	}
+	m.relay.server.config.Lost(endpoint.Peer{EnvID: m.relay.key.envID}, lost, e)
 }
 
 // Complete implements endpoint.Completion: it passes the reply, or the receipt, back.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/session"
 )
 
 // Config is what a Server needs of its Env.
@@ -25,6 +26,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Interceptor runs around every message's handler; nil if there is none.
 	Interceptor grpc.UnaryServerInterceptor
+	// Lost, if it is not nil, is told of a one-way message that was to be passed on to a peer, and cannot be any more.
+	Lost func(to endpoint.Peer, m session.Send, reason *endpoint.Error)
 	// AskTimeout ends local asks whose context has no deadline.
 	AskTimeout time.Duration
 	// QueueTimeout bounds the wait for room in a mailbox.

@@ -99,7 +99,7 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {
 	switch unknown, err := c.Table.add(l, hello.GetNew().GetToken()); err {
 	case nil:
 		for _, old := range unknown {
-			old.finish(ended("the dialler has opened another session", nil), retired, true)
+			old.finish(ended("the dialler has opened another session", nil), retired, false) // that it broke was told
 		}
 	case errTableClosed:
 		return nil, status.Error(codes.Unavailable, "parley: "+err.Error())

@@ -40,13 +40,15 @@ func attached(stream Stream, c *Config, a *parleyv1.Attach) (*Carrier, error) {
 		return refuse(parleyv1.Refusal_REASON_DENIED, "the token or the principal is not that of the session")
 	}
 	l.mu.Lock()
+	if l.epoch == 0 && l.Live() { // the dialler has the welcome, and this side is about to begin: it will come back
+		l.mu.Unlock()
+		return nil, status.Error(codes.Unavailable, "parley: the session is about to begin")
+	}
 	var reason parleyv1.Refusal_Reason
 	text := ""
 	switch {
 	case !l.Live(), l.evicted:
 		reason, text = parleyv1.Refusal_REASON_UNKNOWN, "the session is over"
-	case l.epoch == 0:
-		reason, text = parleyv1.Refusal_REASON_UNKNOWN, "the session has not begun"
 	case a.GetEpoch() <= l.epoch:
 		reason, text = parleyv1.Refusal_REASON_DENIED, "the epoch is not higher than that of the stream before"
 	case !l.session.MayAttach(a.GetReceived()):

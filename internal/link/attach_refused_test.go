@@ -35,11 +35,17 @@ func TestAttachBeforeBegin(t *testing.T) {
 		synctest.Wait()
 		n.late.Store(0)
 		l := n.listening.Table.All()[0]
-		h, _ := n.opens(t.Context(), t, &parleyv1.Hello{Capabilities: []string{resume}, Opening: &parleyv1.Hello_Attach{Attach: &parleyv1.Attach{
+		s, err := n.NewStream(t.Context(), nil, Method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SendMsg(wire.NewFrame(wire.AppendHead(nil, &wire.Head{Hello: &parleyv1.Hello{Capabilities: []string{resume}, Opening: &parleyv1.Hello_Attach{Attach: &parleyv1.Attach{
 			Session: l.peer.Session, Token: l.token, Epoch: 2, EnvId: n.listening.EnvID,
-		}}})
-		if h.Refusal.GetReason() != parleyv1.Refusal_REASON_UNKNOWN {
-			t.Errorf("the answer is %v, want a refusal: unknown", h)
+		}}}}))); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RecvMsg(new(wire.Frame)); status.Code(err) != codes.Unavailable { // no refusal, which would end the session
+			t.Errorf("the answer is %v, want that it is not available yet", err)
 		}
 		<-dialled
 		o := newOutcome()

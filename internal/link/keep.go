@@ -103,6 +103,9 @@ func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
 		if id := refusal.GetEnvId(); id != "" && id != l.peer.EnvID {
 			reason = parleyv1.Refusal_REASON_WRONG_ENV // whatever another Env says, it says nothing of this session
 		}
+		if reason != parleyv1.Refusal_REASON_DENIED {
+			denied = 0
+		}
 		switch reason {
 		case parleyv1.Refusal_REASON_WRONG_ENV:
 			// A peer whose stream still works is not gone: a load balancer has taken it out already.

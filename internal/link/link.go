@@ -92,7 +92,7 @@ type Link struct {
 	endLife  context.CancelFunc
 	flushed  chan struct{} // closed when the writer has written all, after Close
 	ending   sync.Once
-	telling  sync.WaitGroup // calls of Begun and Broken; added to under mu, while the session lives
+	telling  sync.WaitGroup // calls of Begun, Broken and dispatch; added to under mu, while the session lives
 	wg       sync.WaitGroup
 
 	running struct {

@@ -41,6 +41,7 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]se
 		l.mu.Unlock()
 		return false
 	}
+	l.telling.Add(1) // what is taken over is handed on before the end is told
 	events, violation := take(time.Now(), frame.Bytes)
 	if l.session.TakeDrain() {
 		select {
@@ -50,7 +51,11 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]se
 	}
 	l.changed()
 	l.mu.Unlock()
-	unused, kept := l.dispatch(frame, events)
+	unused, kept, bye := l.dispatch(frame, events)
+	l.telling.Done()
+	if bye != nil {
+		l.leave(bye)
+	}
 	if unused {
 		frame.Release()
 	}
@@ -80,8 +85,8 @@ func (c *Carrier) carries() bool {
 }
 
 // dispatch acts on what a frame means, in order. It reports whether nobody uses the frame any more who has not retained it: those
-// who wait for a reply may keep it; and whether the events have what should not be kept until they are used again.
-func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kept bool) {
+// who wait for a reply may keep it; whether the events have what should not be kept until they are used again; and why the peer has said bye.
+func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kept bool, bye *endpoint.Error) {
 	unused = true
 	run := 0 // the first event that has not been handed on
 	flush := func(end int) {
@@ -103,15 +108,14 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 			l.cancel(ev.ID)
 		case wire.KindBye:
 			flush(i)
-			e := endpoint.ErrorFromStatus(ev.Status)
-			if e.Reason == endpoint.ReasonHandler {
-				e.Reason = endpoint.ReasonSessionEnded
+			bye = endpoint.ErrorFromStatus(ev.Status)
+			if bye.Reason == endpoint.ReasonHandler {
+				bye.Reason = endpoint.ReasonSessionEnded
 			}
-			l.leave(e)
 		}
 	}
 	flush(len(events))
-	return unused, kept
+	return unused, kept, bye
 }
 
 // detachReply copies the payload of a reply that is a small part of its frame, which it would keep alive as a whole until somebody looks at it. It

@@ -7,7 +7,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/parley-rpc/parley/endpoint"
+	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
+	"github.com/parley-rpc/parley/internal/session"
+	"github.com/parley-rpc/parley/internal/wire"
 )
 
 // teller is a Handler that ends the session while it is told of something, and notes what it was told in order.
@@ -63,6 +68,108 @@ func TestEndIsToldLast(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slow is a Handler that takes its time to be told of messages, and notes what it was told in order.
+type slow struct{ teller }
+
+func (h *slow) Deliver(l *Link, _ *wire.Buffer, _ []session.Event) {
+	<-time.After(time.Second) // the reader has no processor
+	h.note(l, "delivered")
+}
+
+// TestMessagesAreToldBeforeTheEnd: what was taken over, and may be acknowledged, is handed on before the end is told.
+func TestMessagesAreToldBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		h := &slow{}
+		n.listening.Handler = h
+		l, err := Dial(t.Context(), n, resuming(&recorder{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Post(t.Context(), sending("a", nil), PostOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(100 * time.Millisecond)
+		(<-n.accepted).Kill(errClosed)
+		l.Kill(errClosed)
+		n.killAll()
+		if want := []string{"begun", "delivered", "ended"}; !slices.Equal(h.told, want) {
+			t.Errorf("told of %q, want %q", h.told, want)
+		}
+	})
+}
+
+// lagging is a Handler that takes its time to be told of the first message.
+type lagging struct {
+	remover
+	mu   sync.Mutex
+	late bool
+	got  []string
+}
+
+func (h *lagging) Deliver(_ *Link, _ *wire.Buffer, events []session.Event) {
+	h.mu.Lock()
+	late := h.late
+	h.late = true
+	h.mu.Unlock()
+	if !late {
+		<-time.After(time.Second) // the reader of the first stream has no processor, and the session moves meanwhile
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range events {
+		h.got = append(h.got, string(events[i].Payload))
+	}
+}
+
+// TestReadersHandOnInOrder: the reader of a stream hands nothing on before that of the stream before has handed on all of its own.
+func TestReadersHandOnInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		h := &lagging{remover: n.listening.Handler.(remover)}
+		n.listening.Handler = h
+		l, err := Dial(t.Context(), n, resuming(&recorder{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := Conn{ClientConnInterface: n, Close: func() {}}
+		var keeper sync.WaitGroup
+		keeper.Go(func() { l.Keep(conn, func(string) (Conn, *endpoint.Error) { return conn, nil }) })
+		for _, text := range []string{"1", "2"} {
+			if err := l.Post(t.Context(), sending("a", []byte(text)), PostOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(10 * time.Millisecond)
+			if text == "1" {
+				n.cut()
+			}
+		}
+		<-time.After(5 * time.Second)
+		l.Kill(errClosed)
+		keeper.Wait()
+		n.killAll()
+		if want := []string{"1", "2"}; !slices.Equal(h.got, want) {
+			t.Errorf("handed on were %q, want %q", h.got, want)
+		}
+	})
+}
+
+// TestBreakIsToldOnce: a session that has lost its stream, and ends because its dialler opens another one, does not break again.
+func TestBreakIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		hello := &parleyv1.Hello{Capabilities: []string{resume}, EnvId: uuid.NewString()}
+		n.opens(t.Context(), t, hello)
+		n.lose(t)
+		n.opens(t.Context(), t, hello)
+		synctest.Wait()
+		if len(n.at.breaks) != 1 || len(n.at.ends) != 1 || n.at.broken {
+			t.Errorf("told of %d breaks and %d ends, the last with a break: %t", len(n.at.breaks), len(n.at.ends), n.at.broken)
+		}
+		n.killAll()
+	})
 }
 
 // TestNeverBegun: of a session that has ended before it began nobody hears, and the table forgets it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -380,4 +381,19 @@ func TestTransferIDsRise(t *testing.T) {
 	}
 	p.settle()
 	p.idle()
+}
+
+// TestRemainingOfChunks: the time of an ask runs while its chunks come.
+func TestRemainingOfChunks(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	for id, micros := range map[uint64]uint64{1: 1_000_000, 2: 40_000_000} {
+		p.send(&wire.Envelope{Kind: wire.KindAsk, ID: p.number + 1, Text: true, Target: to("a"), RemainingMicros: micros, Encoding: wire.Transfer, Transfer: p.number + 1, TransferSize: 20})
+		began := p.number
+		p.now = p.now.Add(30 * time.Second)
+		ev := p.send(&wire.Envelope{Kind: wire.KindChunk, ID: began, Payload: make([]byte, 20)})
+		want := max(micros, 30_000_001) - 30_000_000
+		if ev[0].RemainingMicros != want {
+			t.Errorf("ask %d has %d us left, want %d", id, ev[0].RemainingMicros, want)
+		}
+	}
 }

@@ -174,3 +174,29 @@ func TestReplyAfterTheEnd(t *testing.T) {
 		t.Errorf("%d asks open, %d bytes queued", p.s.OpenAsks(), p.s.out.queued+p.s.out.largeReplies)
 	}
 }
+
+// TestEndForgetsLargeMessages: Refs and futures keep a session that is over, and it keeps nothing large.
+func TestEndForgetsLargeMessages(t *testing.T) {
+	p := newPair(t, limited(), limited())
+	q := asking("a", make([]byte, 20*ChunkBytes))
+	if ok, err := p.side[0].Post(q); !ok {
+		t.Fatal(err)
+	}
+	for range 10 {
+		p.step(0)
+	}
+	for i, s := range p.side {
+		s.End(errEnded)
+		if s.Kept() > 10*named || len(s.in.transfers) != 0 {
+			t.Errorf("side %d keeps %d bytes, and %d parts of messages", i, s.Kept(), len(s.in.transfers))
+		}
+		for key, a := range s.out.accounts {
+			if a.transfer != nil {
+				t.Errorf("side %d keeps a message to %s", i, key.endpoint)
+			}
+		}
+	}
+	if q.Ask.transfer != nil {
+		t.Error("the ask keeps its message")
+	}
+}

@@ -65,7 +65,7 @@ type Account struct {
 // Take returns the credit of a message. Unlike the other methods it may be called at any time, concurrently. If it
 // reports true, StateCredit is to be called.
 func (s *Session) Take(a *Account, c Cost) bool {
-	due := a != nil && a.grant.Take(1, c.mailbox)
+	due := a == nil || a.grant.Take(1, c.mailbox) // of a malformed target no account says it later
 	if s.in.session.TakeBytes(c.session) {
 		due = true
 	}

@@ -46,6 +46,7 @@ type incoming struct {
 	namesBytes   uint64 // about what routes and accounts take
 	bye          bool   // the peer has said the last it had to say
 
+	now    time.Time // when the frame at hand was read
 	head   wire.Head
 	env    wire.Envelope
 	events []Event
@@ -54,6 +55,7 @@ type incoming struct {
 // partial is a message whose payload has not come wholly.
 type partial struct {
 	event    Event
+	began    time.Time // when event came
 	id       uint64
 	size     uint64
 	got      uint64
@@ -97,6 +99,7 @@ func (s *Session) parse(frame []byte) *Violation {
 // receive takes over a frame whose head has been parsed into s.in.head.
 func (s *Session) receive(now time.Time, frame []byte) ([]Event, *Violation) {
 	in := &s.in
+	in.now = now
 	h := &in.head
 	if v := s.receiveHead(h); v != nil {
 		return nil, v
@@ -236,11 +239,15 @@ func (s *Session) nextID(id uint64) *Violation {
 
 // remaining returns how long the sender of the envelope is still going to wait: a frame that comes again is older than it says.
 func (in *incoming) remaining() uint64 {
-	told, age := in.env.RemainingMicros, in.head.AgeMicros
-	if told == 0 {
+	return less(in.env.RemainingMicros, in.head.AgeMicros)
+}
+
+// less returns a remaining time, in microseconds, that much later: at least 1, as 0 is for ever.
+func less(remaining, later uint64) uint64 {
+	if remaining == 0 {
 		return 0
 	}
-	return max(told, age+1) - age
+	return max(remaining, later+1) - later
 }
 
 // newEvent appends an event. Most of those that were there before had only what every message sets anew, so there is little to

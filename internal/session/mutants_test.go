@@ -97,10 +97,38 @@ var failedSeed = regexp.MustCompile(`_test\.go:\d+: (PARLEY_SEED=\d+ after .*)`)
 
 // simulate runs the simulator for some seeds over this package with these edits, and returns what it says.
 func simulate(t *testing.T, edits []edit) (string, error) {
-	run := exec.Command("go", "test", "-overlay", overlaid(t, edits), "-vet=off", "-count=1", "-run=^TestSimulation$", ".")
+	return testOver(t, edits, "^TestSimulation$", ".")
+}
+
+// testOver runs the tests of that name of a package over these edits.
+func testOver(t *testing.T, edits []edit, name, pkg string) (string, error) {
+	run := exec.Command("go", "test", "-overlay", overlaid(t, edits), "-vet=off", "-count=1", "-run="+name, pkg)
 	run.Env = append(os.Environ(), "PARLEY_SEED=1", "PARLEY_SEEDS=200")
 	out, err := run.CombinedOutput()
 	return string(out), err
+}
+
+// TestMutantsOfLink does the same to what package link has of the protocol, which the simulator only models.
+func TestMutantsOfLink(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles a package twice")
+	}
+	for _, mutant := range []struct {
+		name, test string
+		edit       edit
+	}{
+		{"stale epoch accepted", "^TestRefusedAttach$", edit{"../link/attach.go", "\tcase a.GetEpoch() <= l.epoch:\n", "\tcase false:\n"}},
+		{"readers out of order", "^TestReadersHandOnInOrder$", edit{"../link/carrier.go", "\tif c.before != nil {\n\t\t<-c.before\n\t}\n\tc.readFrames", "\tc.readFrames"}},
+	} {
+		t.Run(mutant.name, func(t *testing.T) {
+			if out, err := testOver(t, nil, mutant.test, "../link"); err != nil || strings.Contains(out, "no tests to run") {
+				t.Fatalf("%s fails as it is: %v\n%s", mutant.test, err, out)
+			}
+			if out, err := testOver(t, []edit{mutant.edit}, mutant.test, "../link"); err == nil || !strings.Contains(out, "--- FAIL") {
+				t.Fatalf("%s did not catch it: %v\n%s", mutant.test, err, out)
+			}
+		})
+	}
 }
 
 // overlaid writes the files of this package with these edits, and returns the path of the overlay for go test.
@@ -120,7 +148,7 @@ func overlaid(t *testing.T, edits []edit) string {
 		if n := strings.Count(string(source), e.old); n != 1 {
 			t.Fatalf("%s has %d times what the mutant replaces:\n%s", e.file, n, e.old)
 		}
-		replaced[path] = filepath.Join(dir, e.file)
+		replaced[path] = filepath.Join(dir, filepath.Base(e.file))
 		if err := os.WriteFile(replaced[path], []byte(strings.Replace(string(source), e.old, e.mutated, 1)), 0o600); err != nil {
 			t.Fatal(err)
 		}

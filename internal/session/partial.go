@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -17,7 +18,7 @@ import (
 func (s *Session) beginTransfer(ev *Event) *Violation {
 	in := &s.in
 	e := &in.env
-	p := &partial{event: *ev, id: e.Transfer, size: e.TransferSize}
+	p := &partial{event: *ev, began: in.now, id: e.Transfer, size: e.TransferSize}
 	in.events = in.events[:len(in.events)-1]
 	message := p.event.Kind != wire.KindReply
 	switch {
@@ -92,6 +93,7 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	}
 	s.endPartial(p)
 	p.event.Payload, p.event.Encoding = p.data, wire.Proto
+	p.event.RemainingMicros = less(p.event.RemainingMicros, uint64(max(0, in.now.Sub(p.began)/time.Microsecond)))
 	switch {
 	case p.unwanted:
 	case p.event.Kind == wire.KindReply:

@@ -178,13 +178,19 @@ func (s *Session) End(e *endpoint.Error) []Unanswered {
 	if s.over == nil {
 		s.over = e
 	}
-	for _, a := range s.out.accounts {
-		a.window.Waiters.WakeAll()
-	}
 	var asks []Unanswered
 	for _, id := range slices.Sorted(maps.Keys(s.asks.waiting)) {
-		asks = append(asks, s.end(s.asks.waiting[id]))
+		u := s.end(s.asks.waiting[id])
+		u.Ask.transfer, u.Ask.account = nil, nil
+		asks = append(asks, u)
 	}
+	// A session that is over may be kept for long yet: by Refs that took it, and by futures.
+	for _, a := range s.out.accounts {
+		a.window.Waiters.WakeAll()
+		a.transfer = nil
+	}
+	s.in.transfers, s.in.partialBytes, s.in.replyBytes = nil, 0, 0
+	s.out.largeMessages, s.out.largeReplies, s.out.underway = 0, 0, 0
 	s.out.transfers, s.out.replies, s.out.sends = nil, nil, nil
 	s.out.ready, s.out.open, s.out.queued = nil, batch{}, 0
 	s.out.replay.release()

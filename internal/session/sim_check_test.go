@@ -22,9 +22,10 @@ type message struct {
 	payload  []byte
 	reply    []byte // what its handler answers
 	lookup   bool
-	ask      *Ask      // nil for a send
-	origin   *message  // that a relay passes on as this one
-	deadline time.Time // zero if it has none
+	ask      *Ask          // nil for a send
+	origin   *message      // that a relay passes on as this one
+	deadline time.Time     // zero if it has none
+	patience time.Duration // until then, at first
 
 	unwritten int  // bytes, or 1, that were in no frame; 0 when it was written wholly
 	aborted   bool // given up before its last chunk was written
@@ -247,7 +248,8 @@ func (s *sim) expected(e *end, ev *Event) *message {
 		s.failf("%s gets a message twice", e)
 	case m.unsent:
 		s.failf("%s gets a message that was reported as not executed", e)
-	case m.deadline.IsZero() != (ev.RemainingMicros == 0) || ev.RemainingMicros > 1 && int64(ev.RemainingMicros) < left:
+	case m.deadline.IsZero() != (ev.RemainingMicros == 0) || ev.RemainingMicros > 1 && int64(ev.RemainingMicros) < left ||
+		int64(ev.RemainingMicros) > m.patience.Microseconds()+1:
 		s.failf("%s gets an ask with %d us left, where there are %d", e, ev.RemainingMicros, left)
 	}
 	m.arrived = true

@@ -167,7 +167,9 @@ func (s *sim) tryPost(e *end, q *posting) {
 // accepted notes a message that was accepted.
 func (s *sim) accepted(e *end, q *posting) {
 	key := mailboxKey{q.Target.EnvID, q.Target.Endpoint}
-	q.m.deadline = q.Deadline
+	if q.m.deadline = q.Deadline; !q.Deadline.IsZero() {
+		q.m.patience = max(0, q.Deadline.Sub(q.Started))
+	}
 	e.sent[key] = append(e.sent[key], q.m)
 	if q.m.ask != nil {
 		s.asked(e, q.m)

@@ -124,3 +124,23 @@ func TestRemainingOfWaiting(t *testing.T) {
 		}
 	}
 }
+
+// TestReceiptGivenUp: nobody waits for the receipt any more, and the message goes on.
+func TestReceiptGivenUp(t *testing.T) {
+	p := newPair(t, limited(), limited())
+	for _, s := range p.side {
+		s.GiveReceipts()
+	}
+	q := asking("a", nil)
+	q.Receipt = true
+	if ok, err := p.side[0].Post(q); !ok {
+		t.Fatal(err)
+	}
+	if u, pending := p.side[0].Abandon(q.Ask); !pending || u.Execution != endpoint.MayHaveExecuted {
+		t.Errorf("it ended as %+v, %t; want may have executed", u, pending)
+	}
+	p.settle()
+	if n := len(p.take(1)); n != 1 {
+		t.Errorf("%d messages arrived, want one", n)
+	}
+}
