@@ -243,12 +243,17 @@ func (s *sim) round(pause time.Duration) {
 	}
 }
 
-// rest lets nothing happen but heartbeats, and checks that no stream is given up. Of streams that are slow some would be; and an old
-// hello that is still on its way would open a session that nobody wants.
+// rest lets nothing happen but heartbeats, and checks that no stream is given up. Of streams that are slow some would be, and those must be that
+// were cut without a word to one side; and an old hello that is still on its way would open a session that nobody wants.
 func (s *sim) rest() {
 	const quick, pause = 20 * time.Millisecond, 20 * time.Millisecond
 	for _, st := range s.streams {
-		if st.pipes[dialler].delay > quick || st.pipes[listener].delay > quick || st.unopened() {
+		for _, p := range st.pipes {
+			if p.delay > quick || p.cut {
+				return
+			}
+		}
+		if st.unopened() {
 			return
 		}
 	}
