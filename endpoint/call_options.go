@@ -17,7 +17,6 @@ import (
 // callOptions are the grpc.CallOptions of one call, applied.
 type callOptions struct {
 	header, trailer *metadata.MD
-	waitForReady    bool
 	stub            *stubOptions // nil if there are none
 }
 
@@ -29,8 +28,8 @@ type stubOptions struct {
 	finish           []func(error)
 }
 
-// take applies opts; stub says that they are those of a Conn.
-func (o *callOptions) take(opts []grpc.CallOption, stub bool) *Error {
+// take applies opts, to r what is its own; stub says that they are those of a Conn.
+func (o *callOptions) take(opts []grpc.CallOption, stub bool, r *Request) *Error {
 	for _, opt := range opts {
 		switch opt := opt.(type) {
 		case grpc.HeaderCallOption:
@@ -38,7 +37,7 @@ func (o *callOptions) take(opts []grpc.CallOption, stub bool) *Error {
 		case grpc.TrailerCallOption:
 			o.trailer = opt.TrailerAddr
 		case grpc.FailFastCallOption:
-			o.waitForReady = !opt.FailFast
+			r.WaitForReady = !opt.FailFast
 		case grpc.EmptyCallOption, grpc.StaticMethodCallOption:
 		default:
 			if !stub {

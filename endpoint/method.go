@@ -206,10 +206,9 @@ func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOptio
 		r.Metadata = out
 	}
 	r.Deadline, _ = ctx.Deadline()
-	if err := o.take(opts, c.stub); err != nil {
+	if err := o.take(opts, c.stub, r); err != nil {
 		return err
 	}
-	r.WaitForReady = o.waitForReady
 	if o.stub == nil {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -125,14 +126,19 @@ func (c *call) run() {
 // serve runs the method's handler, inside the interceptors if there are any. undecodable says why it could not be run.
 func (c *call) serve() (res proto.Message, err, undecodable error) {
 	interceptor := c.hosted.server.config.Interceptor
-	if interceptor == nil && !c.method.IsStock() {
-		req := c.method.NewRequest()
-		if err := c.decode(req); err != nil {
-			return nil, nil, err
-		}
-		res, err = c.method.Call(c.ctx, req)
-		return res, err, nil
+	if interceptor != nil || c.method.IsStock() {
+		return c.serveInside(interceptor)
 	}
+	req := c.method.NewRequest()
+	if err := c.decode(req); err != nil {
+		return nil, nil, err
+	}
+	res, err = c.method.Call(c.ctx, req)
+	return res, err, nil
+}
+
+// serveInside is serve where there are interceptors, or a stock handler, which decodes the request itself.
+func (c *call) serveInside(interceptor grpc.UnaryServerInterceptor) (res proto.Message, err, undecodable error) {
 	res, err = c.method.Serve(c.ctx, c.hosted.impl, func(req proto.Message) error {
 		undecodable = c.decode(req)
 		return undecodable
