@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -101,7 +102,8 @@ func (e *Env) stop(ctx context.Context) error {
 // closeSessions closes the sessions in good order, until ctx ends. The error names those that ended before the peer had acknowledged all.
 func (e *Env) closeSessions(ctx context.Context) error {
 	over := &endpoint.Error{Reason: endpoint.ReasonEnvStopped, Text: "Env " + e.settings.name + " was shut down"}
-	links := e.table.All()
+	// One that has ended, and is about to be forgotten, has told what it could not hand over.
+	links := slices.DeleteFunc(e.table.All(), func(l *link.Link) bool { return !l.Live() })
 	for _, l := range links {
 		l.Close(over)
 	}
