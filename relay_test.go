@@ -3,6 +3,7 @@ package parley_test
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,12 +18,16 @@ import (
 // TestRelayReportsWhatItLoses: a send that a relay has accepted, and cannot pass on any more, is told to the relay's program.
 func TestRelayReportsWhatItLoses(t *testing.T) {
 	leaktest.Check(t)
-	var reported, handled atomic.Int64
+	var reported, uncertain, handled atomic.Int64 // uncertain are those of which an acknowledgement may have been lost
 	relay, err := parley.Listen("127.0.0.1:0", parley.WithSessionTTL(300*time.Millisecond), parley.WithUnacknowledged(func(u endpoint.Unacknowledged) {
-		if u.Endpoint != "slow" || u.Method != sayhiv1parley.SayHiHiMethod || len(u.Payload) == 0 || u.Execution != endpoint.NotExecuted || u.Reason == nil {
+		if u.Endpoint != "slow" || u.Method != sayhiv1parley.SayHiHiMethod || len(u.Payload) == 0 || u.Reason == nil {
 			t.Errorf("reported is %+v", u)
 		}
-		reported.Add(1)
+		if u.Execution == endpoint.NotExecuted {
+			reported.Add(1)
+		} else {
+			uncertain.Add(1)
+		}
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -67,16 +72,20 @@ func TestRelayReportsWhatItLoses(t *testing.T) {
 			}
 		}
 	}
-	wait("the relay does not take the sends over", func() bool { return asker.Sessions()[0].UnacknowledgedFrames == 0 })
+	for what, env := range map[string]*parley.Env{"the relay does not take the sends over": asker, "the host does not take over what it may get": relay} {
+		wait(what, func() bool {
+			return !slices.ContainsFunc(env.Sessions(), func(s parley.SessionInfo) bool { return s.UnacknowledgedFrames > 0 })
+		})
+	}
 	between.setDown(true)
 	between.cutNear(t)
 	between.cutFar(t)
 	wait("the sessions with the host do not end", func() bool { return len(host.Sessions()) == 0 && len(relay.Sessions()) == 1 })
 	close(goOn)
-	wait("some sends are neither handled nor reported", func() bool { return reported.Load()+handled.Load() == sends })
-	if n := reported.Load(); n < sends/2 {
-		t.Errorf("only %d are reported: the host has taken the others", n)
-	}
+	wait("some sends are neither handled nor reported", func() bool { return reported.Load()+uncertain.Load()+handled.Load() >= sends })
 	end(t, asker, relay, host)
+	if n := reported.Load(); n < sends/2 || n+handled.Load() > sends {
+		t.Errorf("%d of %d are reported as not executed, and %d were handled", n, sends, handled.Load())
+	}
 	between.end(t)
 }
