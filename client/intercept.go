@@ -30,8 +30,8 @@ func (c *intercepted) Send(ctx context.Context, r endpoint.Request) error {
 	}, &responseMetadata{})
 }
 
-// Ask implements endpoint.Caller. It returns when the message has been handed over for the first time, so that order is kept, or when an interceptor
-// has answered by itself.
+// Ask implements endpoint.Caller. It returns when the message has been handed over for the first time, so that order is kept, when an interceptor has answered by
+// itself, or when ctx ends.
 func (c *intercepted) Ask(ctx context.Context, r endpoint.Request, done endpoint.Completion) endpoint.Pending {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &interceptedAsk{done: done, cancel: cancel, handed: make(chan struct{})}
@@ -44,7 +44,10 @@ func (c *intercepted) Ask(ctx context.Context, r endpoint.Request, done endpoint
 		}, md)
 		a.complete(answer(reply, md, err))
 	})
-	<-a.handed
+	select {
+	case <-a.handed:
+	case <-ctx.Done(): // the caller abandons it, whatever the interceptor waits for
+	}
 	return a
 }
 
@@ -65,7 +68,7 @@ func (c *intercepted) run(ctx context.Context, r *endpoint.Request, reply proto.
 		message, ok := req.(proto.Message)
 		into, too := reply.(proto.Message)
 		if !ok || !too {
-			return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: "an interceptor has replaced a message by what is none", Execution: endpoint.NotExecuted}
+			return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: "an interceptor has replaced a message by what is none", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 		}
 		again.Message = message
 		err := invoke(ctx, again, into, md)
@@ -83,16 +86,10 @@ func (c *intercepted) run(ctx context.Context, r *endpoint.Request, reply proto.
 
 // ask asks once, and waits for the answer.
 func (c *intercepted) ask(ctx context.Context, r endpoint.Request, reply proto.Message, md *responseMetadata, a *interceptedAsk) error {
-	done := make(answers, 1)
+	done := make(endpoint.Outcome, 1)
 	pending := c.Caller.Ask(ctx, r, done)
 	a.handOver()
-	var got endpoint.Response
-	select {
-	case got = <-done:
-	case <-ctx.Done():
-		pending.Abandon(endpoint.ContextError(ctx))
-		got = <-done
-	}
+	got := done.Wait(ctx, pending)
 	md.header, md.trailer = got.Header, got.Trailer
 	if got.Err != nil {
 		return got.Err
@@ -112,12 +109,6 @@ func answer(reply proto.Message, md *responseMetadata, err error) endpoint.Respo
 	r.Err = endpoint.AsError(err)
 	return r
 }
-
-// answers is the Completion of one ask of an interceptor.
-type answers chan endpoint.Response
-
-// Complete implements endpoint.Completion.
-func (a answers) Complete(r endpoint.Response) { a <- r }
 
 // interceptedAsk is an ask inside an interceptor.
 type interceptedAsk struct {

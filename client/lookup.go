@@ -19,24 +19,12 @@ func (c *Client) Lookup(ctx context.Context, ref endpoint.Ref, service string) *
 	if err != nil {
 		return err
 	}
-	done := make(lookup, 1)
+	done := make(endpoint.Outcome, 1)
 	a := &remoteAsk{link: l}
 	a.ask.Done = done
 	a.ask.Expires = expires
 	if err := l.Lookup(&a.ask, envID, ref.Name(), service); err != nil {
 		return err
 	}
-	select {
-	case r := <-done:
-		return r.Err
-	case <-ctx.Done():
-		a.Abandon(endpoint.ContextError(ctx))
-		return (<-done).Err
-	}
+	return done.Wait(ctx, a).Err
 }
-
-// lookup is the Completion of a lookup.
-type lookup chan endpoint.Response
-
-// Complete implements endpoint.Completion.
-func (l lookup) Complete(r endpoint.Response) { l <- r }

@@ -58,6 +58,23 @@ type Completion interface {
 	Complete(Response)
 }
 
+// Outcome is a Completion to wait for. It is to be made with room for one Response.
+type Outcome chan Response
+
+// Complete implements Completion.
+func (o Outcome) Complete(r Response) { o <- r }
+
+// Wait returns the outcome of the ask p. When ctx ends first, p is abandoned.
+func (o Outcome) Wait(ctx context.Context, p Pending) Response {
+	select {
+	case r := <-o:
+		return r
+	case <-ctx.Done():
+		p.Abandon(ContextError(ctx))
+		return <-o
+	}
+}
+
 // Pending is an ask that waits for its reply.
 type Pending interface {
 	// Abandon ends the wait: unless the ask is complete, it is completed with err, and the peer is told that nobody waits.

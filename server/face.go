@@ -118,19 +118,6 @@ func (s *Server) askFor(stream grpc.ServerStream, name string, r endpoint.Reques
 	}
 	r.Deadline, _ = ctx.Deadline()
 	caller := &localCaller{server: s, name: name, from: from, window: func(h *hosted) *localWindow { return &h.face }}
-	done := make(answered, 1)
-	pending := caller.Ask(ctx, r, done)
-	select {
-	case r := <-done:
-		return r
-	case <-ctx.Done():
-		pending.Abandon(endpoint.ContextError(ctx))
-		return <-done
-	}
+	done := make(endpoint.Outcome, 1)
+	return done.Wait(ctx, caller.Ask(ctx, r, done))
 }
-
-// answered is the Completion of a gRPC call.
-type answered chan endpoint.Response
-
-// Complete implements endpoint.Completion.
-func (a answered) Complete(r endpoint.Response) { a <- r }
