@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,9 +26,13 @@ import (
 //
 // Streaming methods are refused with codes.Unimplemented for now. A Conn may be used concurrently, and has nothing to be closed.
 type Conn struct {
-	bound Bound
-	cores sync.Map // of *methodCore, by full method
+	bound   Bound
+	cores   sync.Map     // of *methodCore, by full method
+	methods atomic.Int32 // that were looked for in vain: as many are in cores at most
 }
+
+// mostMethods is how many methods a Conn remembers. Calls of others cost some more.
+const mostMethods = 1024
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
 
@@ -63,7 +68,7 @@ func (c *Conn) core(method string, reply any) *methodCore {
 	if core, ok := c.cores.Load(method); ok {
 		return core.(*methodCore)
 	}
-	core, _ := c.cores.LoadOrStore(method, &methodCore{
+	made := &methodCore{
 		name:   strings.TrimPrefix(method, "/"),
 		ref:    c.bound.ref,
 		caller: c.bound.caller,
@@ -72,11 +77,15 @@ func (c *Conn) core(method string, reply any) *methodCore {
 			m, _ := messageOf(req) // invoke has looked
 			return m
 		},
-		reply: func() proto.Message {
-			m, _ := messageOf(reply) // invoke has looked
-			return m.ProtoReflect().Type().New().Interface()
-		},
-	})
+	}
+	if m, ok := messageOf(reply); ok { // invoke refuses what is none
+		t := m.ProtoReflect().Type() // and not m, which would be kept
+		made.reply = func() proto.Message { return t.New().Interface() }
+	}
+	if c.methods.Add(1) > mostMethods { // a proxy may be told any names
+		return made
+	}
+	core, _ := c.cores.LoadOrStore(method, made)
 	return core.(*methodCore)
 }
 
