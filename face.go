@@ -18,12 +18,10 @@ const EndpointKey = server.EndpointKey
 // becomes an ask, in the order of its mailbox. Services that the program registers on its server itself are served as ever.
 //
 // Unary interceptors of the server do not run for such calls, because grpc-go has none for services that come and go; its stream interceptors and stats
-// handlers do, and so do those of WithUnaryInterceptors. Streaming methods get codes.Unimplemented for now.
+// handlers do, and so do those of WithUnaryInterceptors. The largest request is that of the gRPC server, 4 MiB unless it has grpc.MaxRecvMsgSize, as anybody may
+// send that much before it is looked at. Streaming methods get codes.Unimplemented for now.
 func ServerOptions(env *Env) []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.UnknownServiceHandler(env.server.ServeCall),
-		grpc.MaxRecvMsgSize(int(max(env.settings.limits.MessageBytes, env.settings.limits.FrameBytes))),
-	}
+	return []grpc.ServerOption{grpc.UnknownServiceHandler(env.server.ServeCall)}
 }
 
 // RegisterReflection puts server reflection on a gRPC server on which env is mounted, with the services of endpoints as they come and go. The server of

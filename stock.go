@@ -16,6 +16,8 @@ import (
 // found on the implementation of the first. A stock server is used to run its calls at the same time, an endpoint is serial unless
 // endpoint.Concurrent says otherwise.
 //
+// Its OnStart may take as long as an ask (WithAskTimeout). One registrar is not for concurrent use.
+//
 // RegisterService has no result, so what RegisterServer would return is a panic here, where grpc.Server ends the program.
 func (e *Env) Endpoint(name string, opts ...endpoint.Option) grpc.ServiceRegistrar {
 	return &registrar{env: e, name: name, opts: opts}
@@ -37,7 +39,9 @@ func (r *registrar) RegisterService(desc *grpc.ServiceDesc, impl any) {
 
 func (r *registrar) register(desc *grpc.ServiceDesc, impl any) error {
 	if !r.made {
-		_, err := r.env.RegisterServer(context.Background(), r.name, desc, impl, r.opts...)
+		ctx, cancel := context.WithTimeout(context.Background(), r.env.settings.askTimeout)
+		defer cancel()
+		_, err := r.env.RegisterServer(ctx, r.name, desc, impl, r.opts...)
 		r.made = err == nil
 		return err
 	}
