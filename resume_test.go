@@ -163,6 +163,16 @@ func TestCutStreams(t *testing.T) {
 	end(t, host)
 }
 
+// awaitDetached waits until the only session of env has no stream, which it is about to notice.
+func awaitDetached(t *testing.T, env *parley.Env) {
+	t.Helper()
+	for ctx := soon(t); env.Sessions()[0].State != parley.SessionDetached; runtime.Gosched() {
+		if ctx.Err() != nil {
+			t.Fatal("the session has a stream yet")
+		}
+	}
+}
+
 // TestSessionExpires: when the peer stays away, everything that is pending ends within the time-to-live, each with what is known of
 // it: an ask that was under way may have executed, and what was sent since has not.
 func TestSessionExpires(t *testing.T) {
@@ -196,9 +206,7 @@ func TestSessionExpires(t *testing.T) {
 	pending := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "block"})
 	<-entered
 	between.end(t)
-	for env.Sessions()[0].State != parley.SessionDetached { // the Env is about to notice
-		runtime.Gosched()
-	}
+	awaitDetached(t, env)
 	for _, msg := range []string{"1", "2", "3"} {
 		if err := ref.Hi.Send(soon(t), &sayhiv1.HiRequest{Msg: msg}); err != nil {
 			t.Errorf("Send while the session has no stream: %v", err)
@@ -262,9 +270,7 @@ func TestAsksOfAnOutage(t *testing.T) {
 	between.setDown(true)
 	between.cutNear(t)
 	between.cutFar(t)
-	for env.Sessions()[0].State != parley.SessionDetached { // the Env is about to notice
-		runtime.Gosched()
-	}
+	awaitDetached(t, env)
 	stays := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "stays"})
 	byDefault := ref.Hi.Ask(context.Background(), &sayhiv1.HiRequest{Msg: "gone"})
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)

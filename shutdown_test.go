@@ -30,9 +30,7 @@ func TestShutdownNamesWhoMissesSomething(t *testing.T) {
 		runtime.Gosched()
 	}
 	between.end(t)
-	for env.Sessions()[0].State != parley.SessionDetached { // the Env is about to notice
-		runtime.Gosched()
-	}
+	awaitDetached(t, env)
 	if err := ref.Hi.Send(soon(t), &sayhiv1.HiRequest{Msg: "lost"}); err != nil {
 		t.Fatal(err)
 	}
