@@ -100,6 +100,7 @@ func fromProto(m *parleyv1.Envelope) *Envelope {
 	case *parleyv1.Envelope_Headers:
 		e.Kind, e.ID, e.RemainingMicros = KindHeaders, k.Headers.GetId(), k.Headers.GetRemainingUs()
 		e.Metadata, e.WindowBytes = metadata(k.Headers.GetMetadata()), k.Headers.GetWindowBytes()
+		e.FromCallee = k.Headers.GetFromCallee()
 		switch d := k.Headers.GetDestination().(type) {
 		case *parleyv1.Headers_Route:
 			e.Route = d.Route
@@ -108,7 +109,7 @@ func fromProto(m *parleyv1.Envelope) *Envelope {
 			target(d.Target)
 		}
 	case *parleyv1.Envelope_Message:
-		e.Kind, e.ID = KindMessage, k.Message.GetId()
+		e.Kind, e.ID, e.FromCallee = KindMessage, k.Message.GetId(), k.Message.GetFromCallee()
 		switch p := k.Message.GetPayload().(type) {
 		case *parleyv1.Message_Proto:
 			e.Encoding, e.Payload = Proto, p.Proto
@@ -123,7 +124,7 @@ func fromProto(m *parleyv1.Envelope) *Envelope {
 		e.Kind, e.ID, e.Status = KindEnd, k.End.GetId(), k.End.GetStatus()
 		e.Trailer = metadata(k.End.GetTrailer())
 	case *parleyv1.Envelope_Window:
-		e.Kind, e.ID, e.WindowBytes = KindWindow, k.Window.GetId(), k.Window.GetBytes()
+		e.Kind, e.ID, e.WindowBytes, e.FromCallee = KindWindow, k.Window.GetId(), k.Window.GetBytes(), k.Window.GetFromCallee()
 	case *parleyv1.Envelope_Watch:
 		e.Kind, e.ID = KindWatch, k.Watch.GetId()
 		e.Target = Target{EnvID: k.Watch.GetEnvId(), Endpoint: k.Watch.GetEndpoint()}
@@ -215,7 +216,7 @@ func toProto(e *Envelope) *parleyv1.Envelope {
 			Receipt: &parleyv1.Receipt{Id: e.ID, Status: e.Status}}}
 	case KindHeaders:
 		m := &parleyv1.Headers{Id: e.ID, RemainingUs: e.RemainingMicros, Metadata: metadata(e.Metadata),
-			WindowBytes: e.WindowBytes}
+			WindowBytes: e.WindowBytes, FromCallee: e.FromCallee}
 		switch {
 		case e.Text:
 			m.Destination = &parleyv1.Headers_Target{Target: target}
@@ -224,7 +225,7 @@ func toProto(e *Envelope) *parleyv1.Envelope {
 		}
 		return &parleyv1.Envelope{Kind: &parleyv1.Envelope_Headers{Headers: m}}
 	case KindMessage:
-		m := &parleyv1.Message{Id: e.ID}
+		m := &parleyv1.Message{Id: e.ID, FromCallee: e.FromCallee}
 		switch e.Encoding {
 		case Proto:
 			m.Payload = &parleyv1.Message_Proto{Proto: e.Payload}
@@ -241,7 +242,7 @@ func toProto(e *Envelope) *parleyv1.Envelope {
 			End: &parleyv1.End{Id: e.ID, Status: e.Status, Trailer: metadata(e.Trailer)}}}
 	case KindWindow:
 		return &parleyv1.Envelope{Kind: &parleyv1.Envelope_Window{
-			Window: &parleyv1.Window{Id: e.ID, Bytes: e.WindowBytes}}}
+			Window: &parleyv1.Window{Id: e.ID, Bytes: e.WindowBytes, FromCallee: e.FromCallee}}}
 	case KindWatch:
 		return &parleyv1.Envelope{Kind: &parleyv1.Envelope_Watch{Watch: &parleyv1.Watch{
 			Id: e.ID, EnvId: e.Target.EnvID, Endpoint: e.Target.Endpoint}}}

@@ -241,6 +241,8 @@ func (e *Envelope) mergeHeaders(b []byte) error {
 			r.fail(appendDecoded(&e.Metadata, r.bytes()))
 		case tagHeadersWindow:
 			e.WindowBytes = r.varint
+		case tagHeadersCallee:
+			e.FromCallee = r.varint != 0
 		}
 	}
 	return r.err
@@ -252,6 +254,8 @@ func (e *Envelope) mergeStreamMessage(b []byte) error {
 		switch r.tag {
 		case tagID:
 			e.ID = r.varint
+		case tagMessageCallee:
+			e.FromCallee = r.varint != 0
 		case tagPayloadProto:
 			e.setPayload(Proto, r.bytes())
 		case tagPayloadJSON:
@@ -286,6 +290,8 @@ func (e *Envelope) mergeWindow(b []byte) error {
 			e.ID = r.varint
 		case tagWindowBytes:
 			e.WindowBytes = r.varint
+		case tagWindowCallee:
+			e.FromCallee = r.varint != 0
 		}
 	}
 	return r.err

@@ -61,13 +61,13 @@ func (e *Envelope) memberSize() int {
 		return uintSize(e.ID) + statusSize(e.Status)
 	case KindHeaders:
 		return uintSize(e.ID) + uintSize(e.RemainingMicros) + metadataSize(e.Metadata) + uintSize(e.WindowBytes) +
-			e.destinationSize()
+			boolSize(e.FromCallee) + e.destinationSize()
 	case KindMessage:
-		return uintSize(e.ID) + e.payloadSize()
+		return uintSize(e.ID) + boolSize(e.FromCallee) + e.payloadSize()
 	case KindEnd:
 		return uintSize(e.ID) + statusSize(e.Status) + metadataSize(e.Trailer)
 	case KindWindow:
-		return uintSize(e.ID) + uintSize(e.WindowBytes)
+		return uintSize(e.ID) + uintSize(e.WindowBytes) + boolSize(e.FromCallee)
 	case KindWatch:
 		return uintSize(e.ID) + textSize(e.Target.EnvID) + textSize(e.Target.Endpoint)
 	case KindTerminated:
@@ -119,9 +119,11 @@ func (e *Envelope) appendMember(b []byte) []byte {
 		b = appendUint(b, tagRemaining, e.RemainingMicros)
 		b = appendMetadata(b, tagMetadata, e.Metadata)
 		b = appendUint(b, tagHeadersWindow, e.WindowBytes)
+		b = appendBool(b, tagHeadersCallee, e.FromCallee)
 		return e.appendDestination(b)
 	case KindMessage:
 		b = appendUint(b, tagID, e.ID)
+		b = appendBool(b, tagMessageCallee, e.FromCallee)
 		return e.appendPayload(b)
 	case KindEnd:
 		b = appendUint(b, tagID, e.ID)
@@ -129,7 +131,8 @@ func (e *Envelope) appendMember(b []byte) []byte {
 		return appendMetadata(b, tagTrailer, e.Trailer)
 	case KindWindow:
 		b = appendUint(b, tagID, e.ID)
-		return appendUint(b, tagWindowBytes, e.WindowBytes)
+		b = appendUint(b, tagWindowBytes, e.WindowBytes)
+		return appendBool(b, tagWindowCallee, e.FromCallee)
 	case KindWatch:
 		b = appendUint(b, tagID, e.ID)
 		b = appendText(b, tagWatchEnvID, e.Target.EnvID)
@@ -260,6 +263,13 @@ func uintSize(v uint64) int {
 	return 1 + protowire.SizeVarint(v)
 }
 
+func boolSize(v bool) int {
+	if !v {
+		return 0
+	}
+	return 2
+}
+
 func textSize(s string) int {
 	if s == "" {
 		return 0
@@ -284,6 +294,13 @@ func appendUint(b []byte, tag byte, v uint64) []byte {
 		return b
 	}
 	return protowire.AppendVarint(append(b, tag), v)
+}
+
+func appendBool(b []byte, tag byte, v bool) []byte {
+	if !v {
+		return b
+	}
+	return append(b, tag, 1)
 }
 
 func appendText(b []byte, tag byte, s string) []byte {

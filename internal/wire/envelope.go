@@ -89,6 +89,8 @@ type Envelope struct {
 	WindowBytes uint64
 	// Reason is that of terminated, a parleyv1.Terminated_Reason.
 	Reason uint32
+	// FromCallee says of headers, message and window that the callee of the streaming call has sent them.
+	FromCallee bool
 	// Status is that of reply, abort, receipt, end and bye; nil if absent, which means OK.
 	Status *spb.Status
 }

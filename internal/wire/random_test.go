@@ -115,13 +115,14 @@ func (c *choices) envelope() *Envelope {
 		e.Status = c.status()
 	case KindHeaders:
 		destination()
-		e.RemainingMicros, e.Metadata, e.WindowBytes = c.number(), c.metadata(), c.number()
+		e.RemainingMicros, e.Metadata, e.WindowBytes, e.FromCallee = c.number(), c.metadata(), c.number(), c.number()%2 == 1
 	case KindMessage:
+		e.FromCallee = c.number()%2 == 1
 		payload()
 	case KindEnd:
 		e.Status, e.Trailer = c.status(), c.metadata()
 	case KindWindow:
-		e.WindowBytes = c.number()
+		e.WindowBytes, e.FromCallee = c.number(), c.number()%2 == 1
 	case KindWatch:
 		e.Target = Target{EnvID: c.text(), Endpoint: c.text()}
 	case KindTerminated:

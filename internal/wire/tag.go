@@ -59,6 +59,9 @@ const (
 	tagLookupService    = 4<<3 | length
 	tagChunkData        = 2<<3 | length
 	tagHeadersWindow    = 6<<3 | varint
+	tagHeadersCallee    = 7<<3 | varint
+	tagMessageCallee    = 2<<3 | varint
+	tagWindowCallee     = 3<<3 | varint
 	tagWindowBytes      = 2<<3 | varint
 	tagWatchEnvID       = 2<<3 | length
 	tagWatchEndpoint    = 3<<3 | length

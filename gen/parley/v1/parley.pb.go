@@ -596,7 +596,11 @@ type Limits struct {
 	// The window of all payloads that travel in chunks, in bytes. 64 MiB.
 	TransferBytes uint64 `protobuf:"varint,12,opt,name=transfer_bytes,json=transferBytes,proto3" json:"transfer_bytes,omitempty"`
 	// The most mailboxes that the peer may ever have sent to in a session. 65,536.
-	Mailboxes     uint32 `protobuf:"varint,13,opt,name=mailboxes,proto3" json:"mailboxes,omitempty"`
+	Mailboxes uint32 `protobuf:"varint,13,opt,name=mailboxes,proto3" json:"mailboxes,omitempty"`
+	// The first window of any one streaming call, in bytes. 256 KiB.
+	StreamBytes uint64 `protobuf:"varint,14,opt,name=stream_bytes,json=streamBytes,proto3" json:"stream_bytes,omitempty"`
+	// The most streaming calls that may be open at a time. 1,024.
+	Streams       uint32 `protobuf:"varint,15,opt,name=streams,proto3" json:"streams,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -718,6 +722,20 @@ func (x *Limits) GetTransferBytes() uint64 {
 func (x *Limits) GetMailboxes() uint32 {
 	if x != nil {
 		return x.Mailboxes
+	}
+	return 0
+}
+
+func (x *Limits) GetStreamBytes() uint64 {
+	if x != nil {
+		return x.StreamBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetStreams() uint32 {
+	if x != nil {
+		return x.Streams
 	}
 	return 0
 }
@@ -2487,8 +2505,10 @@ type Headers struct {
 	// As in Ask.
 	RemainingUs uint64      `protobuf:"varint,4,opt,name=remaining_us,json=remainingUs,proto3" json:"remaining_us,omitempty"`
 	Metadata    []*Metadata `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty"`
-	// How many bytes of messages the sender of these headers can take: the first total of Window.
-	WindowBytes   uint64 `protobuf:"varint,6,opt,name=window_bytes,json=windowBytes,proto3" json:"window_bytes,omitempty"`
+	// A window that comes with the headers, if it is not zero.
+	WindowBytes uint64 `protobuf:"varint,6,opt,name=window_bytes,json=windowBytes,proto3" json:"window_bytes,omitempty"`
+	// From the callee; there is no destination then. The ids of the two directions have nothing to do with each other.
+	FromCallee    bool `protobuf:"varint,7,opt,name=from_callee,json=fromCallee,proto3" json:"from_callee,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2576,6 +2596,13 @@ func (x *Headers) GetWindowBytes() uint64 {
 	return 0
 }
 
+func (x *Headers) GetFromCallee() bool {
+	if x != nil {
+		return x.FromCallee
+	}
+	return false
+}
+
 type isHeaders_Destination interface {
 	isHeaders_Destination()
 }
@@ -2598,6 +2625,8 @@ func (*Headers_Target) isHeaders_Destination() {}
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// From the callee of the streaming call.
+	FromCallee bool `protobuf:"varint,2,opt,name=from_callee,json=fromCallee,proto3" json:"from_callee,omitempty"`
 	// Types that are valid to be assigned to Payload:
 	//
 	//	*Message_Proto
@@ -2643,6 +2672,13 @@ func (x *Message) GetId() uint64 {
 		return x.Id
 	}
 	return 0
+}
+
+func (x *Message) GetFromCallee() bool {
+	if x != nil {
+		return x.FromCallee
+	}
+	return false
 }
 
 func (x *Message) GetPayload() isMessage_Payload {
@@ -2813,9 +2849,11 @@ func (x *End) GetTrailer() []*Metadata {
 
 // Window is the window of one direction of a streaming call: how many bytes of messages may have been sent in all.
 type Window struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Bytes uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// From the callee of the streaming call.
+	FromCallee    bool `protobuf:"varint,3,opt,name=from_callee,json=fromCallee,proto3" json:"from_callee,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2862,6 +2900,13 @@ func (x *Window) GetBytes() uint64 {
 		return x.Bytes
 	}
 	return 0
+}
+
+func (x *Window) GetFromCallee() bool {
+	if x != nil {
+		return x.FromCallee
+	}
+	return false
 }
 
 // Watch asks to be told, once, when an endpoint is gone.
@@ -3106,7 +3151,7 @@ const file_parley_v1_parley_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\breceived\x18\x04 \x01(\x04R\breceived\x12\x15\n" +
-	"\x06env_id\x18\x05 \x01(\tR\x05envId\"\xc4\x03\n" +
+	"\x06env_id\x18\x05 \x01(\tR\x05envId\"\x81\x04\n" +
 	"\x06Limits\x12)\n" +
 	"\x10mailbox_messages\x18\x01 \x01(\x04R\x0fmailboxMessages\x12#\n" +
 	"\rmailbox_bytes\x18\x02 \x01(\x04R\fmailboxBytes\x12#\n" +
@@ -3122,7 +3167,9 @@ const file_parley_v1_parley_proto_rawDesc = "" +
 	" \x01(\rR\fsessionTtlMs\x12!\n" +
 	"\fheartbeat_ms\x18\v \x01(\rR\vheartbeatMs\x12%\n" +
 	"\x0etransfer_bytes\x18\f \x01(\x04R\rtransferBytes\x12\x1c\n" +
-	"\tmailboxes\x18\r \x01(\rR\tmailboxes\"\x8e\x02\n" +
+	"\tmailboxes\x18\r \x01(\rR\tmailboxes\x12!\n" +
+	"\fstream_bytes\x18\x0e \x01(\x04R\vstreamBytes\x12\x18\n" +
+	"\astreams\x18\x0f \x01(\rR\astreams\"\x8e\x02\n" +
 	"\aWelcome\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\rR\brevision\x12\"\n" +
 	"\fcapabilities\x18\x02 \x03(\tR\fcapabilities\x12)\n" +
@@ -3242,17 +3289,21 @@ const file_parley_v1_parley_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusR\x06status\"E\n" +
 	"\aReceipt\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
-	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusR\x06status\"\xe4\x01\n" +
+	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusR\x06status\"\x85\x02\n" +
 	"\aHeaders\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x05route\x18\x02 \x01(\rH\x00R\x05route\x12+\n" +
 	"\x06target\x18\x03 \x01(\v2\x11.parley.v1.TargetH\x00R\x06target\x12!\n" +
 	"\fremaining_us\x18\x04 \x01(\x04R\vremainingUs\x12/\n" +
 	"\bmetadata\x18\x05 \x03(\v2\x13.parley.v1.MetadataR\bmetadata\x12!\n" +
-	"\fwindow_bytes\x18\x06 \x01(\x04R\vwindowBytesB\r\n" +
-	"\vdestination\"\x85\x01\n" +
+	"\fwindow_bytes\x18\x06 \x01(\x04R\vwindowBytes\x12\x1f\n" +
+	"\vfrom_callee\x18\a \x01(\bR\n" +
+	"fromCalleeB\r\n" +
+	"\vdestination\"\xa6\x01\n" +
 	"\aMessage\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1f\n" +
+	"\vfrom_callee\x18\x02 \x01(\bR\n" +
+	"fromCallee\x12\x16\n" +
 	"\x05proto\x18\x06 \x01(\fH\x00R\x05proto\x12\x14\n" +
 	"\x04json\x18\a \x01(\tH\x00R\x04json\x121\n" +
 	"\btransfer\x18\b \x01(\v2\x13.parley.v1.TransferH\x00R\btransferB\t\n" +
@@ -3262,10 +3313,12 @@ const file_parley_v1_parley_proto_rawDesc = "" +
 	"\x03End\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusR\x06status\x12-\n" +
-	"\atrailer\x18\x04 \x03(\v2\x13.parley.v1.MetadataR\atrailer\".\n" +
+	"\atrailer\x18\x04 \x03(\v2\x13.parley.v1.MetadataR\atrailer\"O\n" +
 	"\x06Window\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"J\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1f\n" +
+	"\vfrom_callee\x18\x03 \x01(\bR\n" +
+	"fromCallee\"J\n" +
 	"\x05Watch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x15\n" +
 	"\x06env_id\x18\x02 \x01(\tR\x05envId\x12\x1a\n" +
