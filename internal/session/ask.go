@@ -8,13 +8,15 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// Ask is an ask, a lookup, or a send that wants a receipt, of this side that waits for its answer.
+// Ask is an ask, a lookup, a send that wants a receipt, or a streaming call, of this side that waits for its answer.
 type Ask struct {
 	// Done is told the outcome, by the owner of the session.
 	Done endpoint.Completion
 	// Expires is when the ask ends by itself; zero if only its context ends it. It is for the Env's default timeout, so that
 	// asks come nearly in its order.
 	Expires time.Time
+	// Stream makes it a streaming call; nil for all else.
+	Stream *Stream
 
 	id         uint64 // 0 while it is not pending
 	receipt    bool   // it is a send that wants a receipt
@@ -24,10 +26,23 @@ type Ask struct {
 	prev, next *Ask
 }
 
+// answer returns what kind of answer a waits for.
+func (a *Ask) answer() wire.Kind {
+	switch {
+	case a.Stream != nil:
+		return wire.KindEnd
+	case a.receipt:
+		return wire.KindReceipt
+	default:
+		return wire.KindReply
+	}
+}
+
 // asks are the pending asks of this side.
 type asks struct {
 	lastID      uint64
 	unanswered  int // asks without a reply, whether somebody still waits for it or not
+	streams     int // of them, streaming calls
 	waiting     map[uint64]*Ask
 	first, last *Ask // those with Expires, the earliest first
 }
@@ -114,6 +129,8 @@ func (s *Session) Abandon(a *Ask) (u Unanswered, pending bool) {
 	}
 	u = s.end(a)
 	switch {
+	case a.Stream != nil:
+		s.abandonStream(a, id, u.Phase == endpoint.PhaseQueued)
 	case a.receipt: // nobody waits for the receipt, but the message goes on
 		u.Execution = endpoint.MayHaveExecuted
 	case t != nil && !t.written():
@@ -136,7 +153,10 @@ func (s *Session) withdraw(id uint64, account *account) {
 		b = &o.ready[at]
 	}
 	before := len(b.body.Bytes)
-	cost := b.remove(id)
+	var cost uint64
+	b.removeAll(func(e *wire.Envelope) bool {
+		return e.ID == id && (e.Kind == wire.KindAsk || e.Kind == wire.KindLookup)
+	}, func(_ *wire.Envelope, c uint64) { cost = c })
 	o.queued -= before - len(b.body.Bytes)
 	if account != nil {
 		account.window.Discharge(1, cost)

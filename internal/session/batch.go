@@ -2,7 +2,6 @@ package session
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -95,18 +94,26 @@ func (s *Session) drained() {
 	}
 }
 
-// remove removes the ask or lookup with that id, and returns what it costs.
-func (b *batch) remove(id uint64) (cost uint64) {
-	envelopes := wire.Body(b.body.Bytes)
+// removeAll removes those envelopes that match, and tells what each of them costs.
+func (b *batch) removeAll(match func(*wire.Envelope) bool, removed func(e *wire.Envelope, cost uint64)) {
+	var kept []byte // nil while nothing has been removed
 	start := 0
+	envelopes := wire.Body(b.body.Bytes)
 	for content, more := envelopes.Next(); more; content, more = envelopes.Next() {
 		end := start + framedSize(len(content))
 		var e wire.Envelope
-		if e.Decode(content) == nil && e.ID == id && (e.Kind == wire.KindAsk || e.Kind == wire.KindLookup) {
-			b.body.Bytes = slices.Delete(b.body.Bytes, start, end)
-			return uint64(len(content))
+		switch {
+		case e.Decode(content) == nil && match(&e):
+			removed(&e, uint64(len(content)))
+			if kept == nil {
+				kept = append(make([]byte, 0, len(b.body.Bytes)), b.body.Bytes[:start]...)
+			}
+		case kept != nil:
+			kept = append(kept, b.body.Bytes[start:end]...)
 		}
 		start = end
 	}
-	return 0 // it is there: nothing else takes it out
+	if kept != nil {
+		b.body.Bytes = append(b.body.Bytes[:0], kept...)
+	}
 }

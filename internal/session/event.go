@@ -13,7 +13,8 @@ import (
 
 // Event is what a frame means to the owner of the session.
 type Event struct {
-	// Kind is KindAsk, KindSend, KindLookup, KindCancel, KindReply or KindBye.
+	// Kind is KindAsk, KindSend, KindLookup, KindCancel, KindReply, KindReceipt or KindBye; of streaming calls KindHeaders, KindMessage,
+	// KindHalfClose or KindEnd.
 	Kind wire.Kind
 	// ID is that of the peer's ask or lookup; for a cancel, of what is cancelled.
 	ID uint64
@@ -23,16 +24,19 @@ type Event struct {
 	Service string
 	// RemainingMicros is how long the asker waits; 0 for ever.
 	RemainingMicros uint64
-	// Metadata is that of an ask or send, or the header of a reply.
+	// Metadata is that of an ask or send, of headers, or the header of a reply.
 	Metadata, Trailer []wire.Metadata
 	// Payload aliases the frame, or is a buffer of its own; it may be kept.
 	Payload  []byte
 	Encoding wire.Encoding
 	// Status is that of a reply or bye; nil for OK.
 	Status *spb.Status
-	// Ask is the ask of this side that a reply is for. It is not pending any more.
+	// Ask is the ask of this side that a reply, receipt or end is for. It is not pending any more.
 	Ask *Ask
-	// Account and Cost of an ask or send are to be given to Take when a handler takes the message, or when it is refused.
+	// Stream is the streaming call that headers, a message or a half-close belong to. With Refused it is to be failed. The Cost of a message is to be
+	// given to TakeMessage when it is read, or dropped.
+	Stream *Stream
+	// Account and Cost of an ask or send, and of headers that open a call, are to be given to Take when a handler takes the message, or when it is refused.
 	Account *Account
 	Cost    Cost
 	// Refused says why an ask, send or lookup must not be handled, or why a reply is not kept.

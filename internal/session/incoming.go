@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -33,8 +34,9 @@ type incoming struct {
 	withheld []*Account // whose credit is to be stated at creditAt
 	creditAt time.Time  // zero if nothing is
 
-	lastID       uint64 // of asks, lookups and sends with an id
-	open         int    // asks and lookups without a reply
+	lastID       uint64             // of asks, lookups and sends with an id
+	open         int                // asks, lookups and streaming calls without an answer
+	streams      map[uint64]*Stream // streaming calls of the peer
 	routes       map[uint32]*Destination
 	accounts     map[mailboxKey]*Account
 	session      *credit.Grant
@@ -204,8 +206,13 @@ func (s *Session) receiveEnvelope(size int) *Violation {
 			return violation("A9", codes.Unimplemented, "a receipt, which was not agreed to")
 		}
 		s.asks.answered(e.ID)
-		s.deliverReply(&Event{Kind: wire.KindReply, ID: e.ID, Status: e.Status}, true)
+		s.deliverAnswer(&Event{Kind: wire.KindReceipt, ID: e.ID, Status: e.Status})
+	case wire.KindHeaders, wire.KindMessage, wire.KindHalfClose, wire.KindEnd, wire.KindWindow:
+		return s.receiveStreaming(uint64(size))
 	case wire.KindCancel:
+		if st := in.streams[e.ID]; st != nil {
+			st.cancelled = true
+		}
 		in.events = append(in.events, Event{Kind: e.Kind, ID: e.ID})
 	case wire.KindRoute:
 		return s.receiveRoute()
@@ -260,7 +267,7 @@ func (in *incoming) newEvent() *Event {
 	}
 	in.events = in.events[:n+1]
 	ev := &in.events[n]
-	if ev.Metadata != nil || ev.Trailer != nil || ev.Status != nil || ev.Ask != nil || ev.Refused != nil || ev.Service != "" {
+	if ev.Metadata != nil || ev.Trailer != nil || ev.Status != nil || ev.Ask != nil || ev.Refused != nil || ev.Service != "" || ev.Stream != nil {
 		*ev = Event{}
 	} else if ev.Account != nil {
 		ev.Account = nil
@@ -275,7 +282,7 @@ func (s *Session) receiveMessage(size uint64) *Violation {
 	if e.Kind == wire.KindSend && e.ID != 0 && !s.receipts {
 		return violation("A9", codes.Unimplemented, "a send wants a receipt, which was not agreed to")
 	}
-	if e.Kind == wire.KindAsk || e.ID != 0 {
+	if e.Kind != wire.KindSend || e.ID != 0 {
 		if v := s.nextID(e.ID); v != nil {
 			return v
 		}
@@ -296,10 +303,27 @@ func (s *Session) receiveMessage(size uint64) *Violation {
 		return v
 	}
 	ev.Refused = s.refuseMessage(ev.To)
+	if e.Kind == wire.KindHeaders {
+		s.beginCall(ev)
+	}
 	if e.Encoding == wire.Transfer {
 		return s.beginTransfer(ev)
 	}
 	return nil
+}
+
+// beginCall makes ev the opening of a streaming call.
+func (s *Session) beginCall(ev *Event) {
+	st := new(Stream)
+	s.begin(st, ev.ID, true)
+	if len(s.in.streams) >= int(s.own.Streams) && ev.Refused == nil {
+		ev.Refused = overloaded("the limit on streaming calls", "too many streaming calls are open")
+	}
+	s.in.streams[ev.ID] = st
+	ev.Stream = st
+	if w := s.in.env.WindowBytes; w != 0 {
+		s.raiseStream(st, w)
+	}
 }
 
 // refuseMessage returns why the ask or send at hand must not be handled, or nil.
@@ -404,12 +428,12 @@ func (s *Session) receiveReply() *Violation {
 		return s.beginTransfer(&in.events[len(in.events)-1])
 	}
 	s.asks.answered(ev.ID)
-	s.deliverReply(&ev, false)
+	s.deliverAnswer(&ev)
 	return nil
 }
 
-// deliverReply makes an event of a reply, or of a receipt, if somebody waits for it.
-func (s *Session) deliverReply(ev *Event, receipt bool) {
+// deliverAnswer makes an event of a reply, a receipt or an end, if somebody waits for it.
+func (s *Session) deliverAnswer(ev *Event) {
 	a := s.asks.waiting[ev.ID]
 	if a == nil {
 		s.counters.LateReplies++
@@ -417,8 +441,14 @@ func (s *Session) deliverReply(ev *Event, receipt bool) {
 	}
 	s.asks.remove(a)
 	ev.Ask = a
-	if receipt != a.receipt {
-		ev.Refused = &endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: "a receipt answers an ask, or a reply a send", Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted}
+	if ev.Kind != a.answer() {
+		ev.Refused = &endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: fmt.Sprintf("the answer is a %v, where a %v is due", ev.Kind, a.answer()), Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted}
+	}
+	if st := a.Stream; st != nil {
+		if t := st.out.transfer; t != nil {
+			s.abort(t)
+		}
+		s.finishStream(st)
 	}
 	s.in.events = append(s.in.events, *ev)
 }

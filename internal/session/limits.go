@@ -36,6 +36,8 @@ type Limits struct {
 	Transfers                     uint32 // messages under way in chunks
 	Pending                       uint32 // asks without a reply
 	Mailboxes                     uint32 // mailboxes ever sent to
+	StreamBytes                   uint64 // the first window of a streaming call
+	Streams                       uint32 // streaming calls that are not over
 
 	SessionTTL time.Duration // how long a session without a stream is kept; the smaller of both sides' counts
 	Heartbeat  time.Duration // a peer that is silent for this long is sent a ping
@@ -55,6 +57,8 @@ func InitialLimits() Limits {
 		Transfers:       64,
 		Pending:         65536,
 		Mailboxes:       65536,
+		StreamBytes:     256 << 10,
+		Streams:         1024,
 		SessionTTL:      60 * time.Second,
 		Heartbeat:       10 * time.Second,
 	}
@@ -74,6 +78,8 @@ func (l Limits) Proto() *parleyv1.Limits {
 		Transfers:       l.Transfers,
 		Pending:         l.Pending,
 		Mailboxes:       l.Mailboxes,
+		StreamBytes:     l.StreamBytes,
+		Streams:         l.Streams,
 		SessionTtlMs:    milliseconds(l.SessionTTL),
 		HeartbeatMs:     milliseconds(l.Heartbeat),
 	}
@@ -93,6 +99,8 @@ func LimitsFromProto(p *parleyv1.Limits) Limits {
 	set(&l.Transfers, p.GetTransfers())
 	set(&l.Pending, p.GetPending())
 	set(&l.Mailboxes, p.GetMailboxes())
+	set(&l.StreamBytes, p.GetStreamBytes())
+	set(&l.Streams, p.GetStreams())
 	if ms := p.GetSessionTtlMs(); ms != 0 {
 		l.SessionTTL = time.Duration(ms) * time.Millisecond
 	}

@@ -68,11 +68,12 @@ type outgoing struct {
 	credits []wire.Credit // scratch
 }
 
-// account is the sender's side of one mailbox at the peer.
+// account is the sender's side of one mailbox at the peer, or of one streaming call.
 type account struct {
 	window   *credit.Window
 	transfer *transfer // a large message that is under way to it; the others wait behind it
 	blocked  bool      // in outgoing.blocked
+	stream   bool      // of a streaming call: it takes nothing of the session's window
 }
 
 // route is a target at the peer.
@@ -82,9 +83,9 @@ type route struct {
 	account *account
 }
 
-// Posting is an ask or a send on its way into the session.
+// Posting is an ask, a send, or the opening of a streaming call, on its way into the session.
 type Posting struct {
-	// Ask is the ask, nil for a send without a receipt.
+	// Ask is the ask or the streaming call, nil for a send without a receipt.
 	Ask *Ask
 	// Receipt says that it is a send, of which Ask gets the receipt.
 	Receipt bool
@@ -126,11 +127,16 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 	e.Kind, e.Metadata, e.Encoding, e.Payload, e.RemainingMicros = wire.KindSend, p.Metadata, p.Encoding, p.Payload, 0
 	if p.Ask != nil {
 		p.Ask.receipt, p.Ask.account = p.Receipt, a
-		if !p.Receipt {
-			e.Kind = wire.KindAsk
-		}
 		s.asks.add(p.Ask)
 		e.ID = p.Ask.id
+		switch {
+		case p.Ask.Stream != nil:
+			e.Kind = wire.KindHeaders
+			s.asks.streams++
+			s.begin(p.Ask.Stream, e.ID, false)
+		case !p.Receipt:
+			e.Kind = wire.KindAsk
+		}
 	}
 	e.Route = r.number
 	if r.number == 0 {
@@ -198,6 +204,14 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 	if p.Receipt && !s.receipts {
 		return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: "the peer gives no receipts", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
+	if p.Ask != nil && p.Ask.Stream != nil {
+		if !s.streams {
+			return &endpoint.Error{Reason: endpoint.ReasonMethodNotFound, Text: "the peer takes no streaming calls", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
+		}
+		if s.asks.streams >= int(s.peer.Streams) {
+			return overloaded("the peer's limit on streaming calls", "too many streaming calls are open")
+		}
+	}
 	if p.Ask != nil && s.asks.unanswered >= int(s.peer.Pending) {
 		return overloaded("the peer's limit on pending asks", "too many asks are pending")
 	}
@@ -243,7 +257,7 @@ func (s *Session) account(t wire.Target) (*account, *endpoint.Error) {
 
 // mayStart reports whether a message may start to the mailbox of a.
 func (s *Session) mayStart(a *account, large bool) bool {
-	if a.transfer != nil || !a.window.Open() || s.out.full || !s.out.session.Open() {
+	if a.transfer != nil || !a.window.Open() || s.out.full || !a.stream && !s.out.session.Open() {
 		return false
 	}
 	return !large || s.out.underway < int(s.peer.Transfers) && s.out.transfer.Open()

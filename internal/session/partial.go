@@ -20,7 +20,7 @@ func (s *Session) beginTransfer(ev *Event) *Violation {
 	e := &in.env
 	p := &partial{event: *ev, began: in.now, id: e.Transfer, size: e.TransferSize}
 	in.events = in.events[:len(in.events)-1]
-	message := p.event.Kind != wire.KindReply
+	message := p.event.Kind != wire.KindReply // which takes of the window for transfers
 	switch {
 	case e.Transfer <= in.lastTransfer:
 		return violation("A15", codes.InvalidArgument, "transfer %d came after %d", e.Transfer, in.lastTransfer)
@@ -56,7 +56,7 @@ func (s *Session) beginReply(p *partial) {
 		p.unwanted = true
 		refused := Event{Kind: wire.KindReply, ID: p.event.ID, Refused: overloaded("parley.WithTransferWindow", "too many bytes of large replies are under way")}
 		refused.Refused.Phase, refused.Refused.Execution = endpoint.PhaseSent, endpoint.MayHaveExecuted
-		s.deliverReply(&refused, false)
+		s.deliverAnswer(&refused)
 	default:
 		in.replyBytes += p.size
 	}
@@ -79,6 +79,10 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	if a := p.event.Account; a != nil {
 		a.grant.Receive(0, size)
 		p.event.Cost.mailbox += size
+	} else if st := p.event.Stream; st != nil {
+		st.in.Receive(0, size)
+		p.event.Cost.mailbox += size
+		p.unwanted = p.unwanted || st.over
 	}
 	p.got += uint64(len(e.Payload))
 	if !p.unwanted && p.event.Refused == nil {
@@ -95,9 +99,11 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	p.event.Payload, p.event.Encoding = p.data, wire.Proto
 	p.event.RemainingMicros = less(p.event.RemainingMicros, uint64(max(0, in.now.Sub(p.began)/time.Microsecond)))
 	switch {
+	case p.event.Kind == wire.KindMessage:
+		s.deliverStreamMessage(p, nil)
 	case p.unwanted:
 	case p.event.Kind == wire.KindReply:
-		s.deliverReply(&p.event, false)
+		s.deliverAnswer(&p.event)
 	default:
 		in.events = append(in.events, p.event)
 	}
@@ -113,13 +119,15 @@ func (s *Session) receiveAbort() {
 	}
 }
 
-// HalfClosed says that the peer sends no more: its unfinished transfers count as aborted.
-func (s *Session) HalfClosed() {
+// HalfClosed says that the peer sends no more: its unfinished transfers count as aborted, and its streaming calls, those that it returns, as
+// half-closed.
+func (s *Session) HalfClosed() []*Stream {
 	for _, p := range s.in.transfers {
 		if p.event.Kind != wire.KindReply { // what waits for a reply ends with the session
 			s.abortPartial(p, nil)
 		}
 	}
+	return s.halfClosed()
 }
 
 // abortPartial forgets a partial message. Its credit returns, as if it had been taken; an aborted ask is not answered.
@@ -129,8 +137,11 @@ func (s *Session) abortPartial(p *partial, why *spb.Status) {
 	case wire.KindReply:
 		if !p.unwanted {
 			p.event.Encoding, p.event.Status = wire.NoPayload, aborted(why)
-			s.deliverReply(&p.event, false)
+			s.deliverAnswer(&p.event)
 		}
+		return
+	case wire.KindMessage:
+		s.deliverStreamMessage(p, aborted(why))
 		return
 	case wire.KindAsk, wire.KindSend:
 		if p.event.ID != 0 {
@@ -159,7 +170,7 @@ func aborted(st *spb.Status) *spb.Status {
 	if st.GetCode() != 0 {
 		return st
 	}
-	return &spb.Status{Code: int32(codes.Unavailable), Message: "the reply was aborted"}
+	return &spb.Status{Code: int32(codes.Unavailable), Message: "the message was aborted"}
 }
 
 // validateMethod checks the form "package.Service/Method".

@@ -25,6 +25,7 @@ type Session struct {
 	asks     asks
 	live     liveness
 	receipts bool // both sides have agreed to "receipts"
+	streams  bool // both sides have agreed to "streams"
 	counters Counters
 
 	over *endpoint.Error // why nothing more can be sent; nil while the session lives
@@ -38,6 +39,8 @@ type Counters struct {
 	LateReplies uint64
 	// LateCancels count cancels of nothing that runs (A48).
 	LateCancels uint64
+	// LateMessages count messages and half-closes of callers, and windows, for no streaming call (A50).
+	LateMessages uint64
 	// LateChunks count chunks of transfers that are over, and aborts of none that is under way (A49).
 	LateChunks uint64
 	// LateFrames count numbered frames after a bye (A43), and frames of a stream that is over (A42).
@@ -77,6 +80,7 @@ func New(own, peer Limits) *Session {
 	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
 	s.out.transfer = credit.NewWindow(math.MaxUint64, peer.TransferBytes)
 	s.asks.waiting = make(map[uint64]*Ask)
+	s.in.streams = make(map[uint64]*Stream)
 	return s
 }
 
@@ -182,7 +186,15 @@ func (s *Session) End(e *endpoint.Error) []Unanswered {
 	for _, id := range slices.Sorted(maps.Keys(s.asks.waiting)) {
 		u := s.end(s.asks.waiting[id])
 		u.Ask.transfer, u.Ask.account = nil, nil
+		if st := u.Ask.Stream; st != nil {
+			st.last, st.out.transfer = nil, nil
+			s.finishStream(st)
+		}
 		asks = append(asks, u)
+	}
+	for _, st := range s.in.streams { // their handlers end them
+		st.last, st.out.transfer = nil, nil
+		st.out.window.Waiters.WakeAll()
 	}
 	// A session that is over may be kept for long yet: by Refs that took it, and by futures.
 	for _, a := range s.out.accounts {

@@ -14,6 +14,7 @@ type transfer struct {
 	size    int    // of data
 	sent    int
 	account *account // nil for a reply
+	stream  *Stream  // of a message of a streaming call
 	reply   *Reply   // of a reply that has not started
 	isReply bool
 	ended   bool
@@ -88,6 +89,9 @@ func (s *Session) endTransfer(t *transfer) {
 	}
 	if t.account != nil {
 		t.account.transfer = nil
+	}
+	if t.stream != nil && t.stream.last != nil {
+		s.appendLast(t.stream, t.stream.last)
 	}
 	s.wake()
 }

@@ -21,6 +21,7 @@ func TestInitialLimitsAreThoseOfRevision1(t *testing.T) {
 	want := Limits{
 		MailboxMessages: 8192, MailboxBytes: 1 << 20, SessionBytes: 4 << 20, TransferBytes: 64 << 20, ReplayBytes: 4 << 20,
 		MessageBytes: 128 << 20, FrameBytes: 1 << 20, Routes: 65536, Transfers: 64, Pending: 65536, Mailboxes: 65536,
+		StreamBytes: 256 << 10, Streams: 1024,
 		SessionTTL: time.Minute, Heartbeat: 10 * time.Second,
 	}
 	if got := InitialLimits(); got != want {
