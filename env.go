@@ -62,7 +62,7 @@ func newEnv(opts []Option) (*Env, error) {
 		return nil, err
 	}
 	e := &Env{settings: apply(opts), id: id.String(), table: link.NewTable(), done: make(chan struct{})}
-	if e.outgoing, err = newOutgoing(e.settings.clientSide); err != nil {
+	if e.outgoing, err = newOutgoing(e.settings.clientSide, e.settings.streamClientSide); err != nil {
 		return nil, err
 	}
 	config := &link.Config{
@@ -78,7 +78,8 @@ func newEnv(opts []Option) (*Env, error) {
 	e.server = server.New(server.Config{
 		Link: config, Ref: e.ref, Bind: e.Bind, Logger: e.settings.logger,
 		AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout, Interceptor: chain(e.settings.interceptors),
-		Lost: e.lost(),
+		StreamInterceptor: chainStream(e.settings.streamInterceptors),
+		Lost:              e.lost(),
 	})
 	config.Closing = e.server.IsClosed
 	e.client = client.New(client.Config{

@@ -31,6 +31,20 @@ func WithUnaryClientInterceptors(interceptors ...grpc.UnaryClientInterceptor) Op
 	return func(s *settings) { s.clientSide = append(s.clientSide, interceptors...) }
 }
 
+// WithStreamInterceptors has the interceptors run around the handler of every streaming call to an endpoint of this Env, whatever way it came. They see
+// the full method, the incoming metadata, the peer and the stream. The first is the outermost. The default is none.
+func WithStreamInterceptors(interceptors ...grpc.StreamServerInterceptor) Option {
+	return func(s *settings) { s.streamInterceptors = append(s.streamInterceptors, interceptors...) }
+}
+
+// WithStreamClientInterceptors has the interceptors run around the opening of every streaming call that this Env makes, to whatever endpoint, by a generated
+// Ref or by a stock stub. The first is the outermost. The default is none.
+//
+// The connection that they are given is for its Target only, which is "parley".
+func WithStreamClientInterceptors(interceptors ...grpc.StreamClientInterceptor) Option {
+	return func(s *settings) { s.streamClientSide = append(s.streamClientSide, interceptors...) }
+}
+
 // chain returns one interceptor that stands for all; nil for none.
 func chain(interceptors []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
 	switch len(interceptors) {
@@ -47,9 +61,12 @@ func chain(interceptors []grpc.UnaryServerInterceptor) grpc.UnaryServerIntercept
 	}
 }
 
-// chainClient returns one interceptor that stands for all, of which there is one at least.
+// chainClient returns one interceptor that stands for all; nil for none.
 func chainClient(interceptors []grpc.UnaryClientInterceptor) grpc.UnaryClientInterceptor {
-	if len(interceptors) == 1 {
+	switch len(interceptors) {
+	case 0:
+		return nil
+	case 1:
 		return interceptors[0]
 	}
 	first, rest := interceptors[0], chainClient(interceptors[1:])
@@ -60,26 +77,56 @@ func chainClient(interceptors []grpc.UnaryClientInterceptor) grpc.UnaryClientInt
 	}
 }
 
-// outgoing has what runs around the messages that an Env sends. Its zero value is nothing.
-type outgoing struct {
-	interceptor grpc.UnaryClientInterceptor
-	cc          *grpc.ClientConn // for interceptors to look at; it never connects
+// chainStream returns one interceptor that stands for all; nil for none.
+func chainStream(interceptors []grpc.StreamServerInterceptor) grpc.StreamServerInterceptor {
+	switch len(interceptors) {
+	case 0:
+		return nil
+	case 1:
+		return interceptors[0]
+	}
+	first, rest := interceptors[0], chainStream(interceptors[1:])
+	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		return first(srv, stream, info, func(srv any, stream grpc.ServerStream) error {
+			return rest(srv, stream, info, handler)
+		})
+	}
 }
 
-func newOutgoing(interceptors []grpc.UnaryClientInterceptor) (outgoing, error) {
-	if len(interceptors) == 0 {
+// chainStreamClient returns one interceptor that stands for all; nil for none.
+func chainStreamClient(interceptors []grpc.StreamClientInterceptor) grpc.StreamClientInterceptor {
+	switch len(interceptors) {
+	case 0:
+		return nil
+	case 1:
+		return interceptors[0]
+	}
+	first, rest := interceptors[0], chainStreamClient(interceptors[1:])
+	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		return first(ctx, desc, cc, method, func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			return rest(ctx, desc, cc, method, streamer, opts...)
+		}, opts...)
+	}
+}
+
+// outgoing has what runs around the messages that an Env sends. Its zero value is nothing.
+type outgoing struct {
+	unary  grpc.UnaryClientInterceptor
+	stream grpc.StreamClientInterceptor
+	cc     *grpc.ClientConn // for interceptors to look at; it never connects
+}
+
+func newOutgoing(unary []grpc.UnaryClientInterceptor, stream []grpc.StreamClientInterceptor) (outgoing, error) {
+	if len(unary)+len(stream) == 0 {
 		return outgoing{}, nil
 	}
 	cc, err := grpc.NewClient("passthrough:///parley", grpc.WithTransportCredentials(insecure.NewCredentials()))
-	return outgoing{interceptor: chainClient(interceptors), cc: cc}, err
+	return outgoing{unary: chainClient(unary), stream: chainStreamClient(stream), cc: cc}, err
 }
 
 // around returns c with what runs around it.
 func (o outgoing) around(c endpoint.Caller) endpoint.Caller {
-	if o.interceptor == nil {
-		return c
-	}
-	return client.Intercept(c, o.interceptor, o.cc)
+	return client.Intercept(c, o.unary, o.stream, o.cc)
 }
 
 func (o outgoing) close() error {

@@ -2,6 +2,7 @@ package parley
 
 import (
 	"log/slog"
+	"math"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,6 +32,9 @@ type settings struct {
 	unacknowledged func(endpoint.Unacknowledged)
 	interceptors   []grpc.UnaryServerInterceptor
 	clientSide     []grpc.UnaryClientInterceptor
+
+	streamInterceptors []grpc.StreamServerInterceptor
+	streamClientSide   []grpc.StreamClientInterceptor
 }
 
 func apply(opts []Option) settings {
@@ -99,6 +103,18 @@ func WithSessionWindow(bytes int) Option {
 // under way to them. It may be overdrawn by one message. The default is 64 MiB.
 func WithTransferWindow(bytes int) Option {
 	return func(s *settings) { s.limits.TransferBytes = uint64(max(bytes, 1)) }
+}
+
+// WithStreamWindow sets how many bytes of messages of one streaming call, in the direction to this Env, may wait to be read here. It may be overdrawn by one message.
+// The default is 256 KiB.
+func WithStreamWindow(bytes int) Option {
+	return func(s *settings) { s.limits.StreamBytes = uint64(max(bytes, 1)) }
+}
+
+// WithMaxStreams sets how many streaming calls of one peer may be open at a time. What is above that fails with ErrOverloaded. The default is 1,024: with that of
+// WithStreamWindow, 256 MiB of one peer at most wait to be read.
+func WithMaxStreams(n int) Option {
+	return func(s *settings) { s.limits.Streams = uint32(min(max(n, 1), math.MaxInt32)) }
 }
 
 // WithMaxMessageSize sets the largest encoded message that this Env accepts, request or reply, in bytes. The default is 128 MiB.

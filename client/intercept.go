@@ -11,10 +11,27 @@ import (
 	"github.com/parley-rpc/parley/endpoint"
 )
 
-// Intercept returns c inside interceptor, which runs around every message: on the caller's goroutine for a send, and on one of its own for an ask. cc is what it sees
-// as the connection; it is not used.
-func Intercept(c endpoint.Caller, interceptor grpc.UnaryClientInterceptor, cc *grpc.ClientConn) endpoint.Caller {
-	return &intercepted{Caller: c, interceptor: interceptor, cc: cc}
+// Intercept returns c inside interceptors. Unary runs around every message: on the caller's goroutine for a send, and on one of its own for an ask. Stream
+// runs around the opening of every streaming call. cc is what they see as the connection; it is not used. Either of the two may be nil.
+func Intercept(c endpoint.Caller, unary grpc.UnaryClientInterceptor, stream grpc.StreamClientInterceptor, cc *grpc.ClientConn) endpoint.Caller {
+	if stream != nil {
+		c = &streamIntercepted{Caller: c, interceptor: stream, cc: cc}
+	}
+	if unary != nil {
+		c = &intercepted{Caller: c, interceptor: unary, cc: cc}
+	}
+	return c
+}
+
+type streamIntercepted struct {
+	endpoint.Caller
+	interceptor grpc.StreamClientInterceptor
+	cc          *grpc.ClientConn
+}
+
+// StreamInterceptor implements endpoint.Caller.
+func (c *streamIntercepted) StreamInterceptor() (grpc.StreamClientInterceptor, *grpc.ClientConn) {
+	return c.interceptor, c.cc
 }
 
 type intercepted struct {

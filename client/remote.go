@@ -163,7 +163,7 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	if len(q.Metadata) > 0 {
 		md, err := wire.FromMD(q.Metadata)
 		if err != nil {
-			return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: err.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: err}
+			return invalidMetadata(err)
 		}
 		p.Metadata = md
 	}
@@ -204,6 +204,10 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 		return expired(setting)
 	}
 	return err
+}
+
+func invalidMetadata(err error) *endpoint.Error {
+	return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: err.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: err}
 }
 
 // expired returns the error of an ask whose time was over before it had a place; setting says what controls that.

@@ -82,7 +82,7 @@ func (o *callOptions) takeStub(opt grpc.CallOption) *Error {
 
 // check holds r to the options, and adds what credentials say.
 func (s *stubOptions) check(ctx context.Context, c *methodCore, r *Request) *Error {
-	if s.maxSend > 0 {
+	if s.maxSend > 0 && r.Message != nil { // the messages of a streaming call come later
 		if size := proto.Size(r.Message); size > s.maxSend {
 			return &Error{Reason: ReasonTooLarge, Text: fmt.Sprintf("%d bytes, where the call allows %d", size, s.maxSend), Phase: PhaseQueued, Execution: NotExecuted, Setting: "grpc.MaxCallSendMsgSize"}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
@@ -40,6 +41,10 @@ type Caller interface {
 	// Ask hands over a message and returns as Send does. done.Complete is called exactly once, whatever happens, perhaps
 	// before Ask returns.
 	Ask(ctx context.Context, r Request, done Completion) Pending
+	// Open opens a streaming call. It returns as Send does; the request has no message, and its Deadline is zero for a call that may last for ever.
+	Open(ctx context.Context, r Request) (StreamCarrier, *Error)
+	// StreamInterceptor returns what runs around streaming calls, and the connection that it is shown; nil for nothing.
+	StreamInterceptor() (grpc.StreamClientInterceptor, *grpc.ClientConn)
 	// WaitsForItself reports whether ctx is that of a handler that holds up the very endpoint that messages go to, so that
 	// to wait for a reply would be to wait for ever.
 	WaitsForItself(ctx context.Context) bool
@@ -51,6 +56,23 @@ type Caller interface {
 	// no session; wait goes on where that fails, until ctx ends. A local endpoint is reached by no connection: its address, and the type
 	// of its AuthInfo, is "local".
 	Carrier(ctx context.Context, wait bool) (*peer.Peer, *Error)
+}
+
+// StreamCarrier carries one streaming call, from the caller's side. There may be one goroutine that sends and one that receives at a time; the other
+// methods may be called concurrently. Its user receives until the end, or abandons it.
+type StreamCarrier interface {
+	// Send hands over a message, encoded, which it may keep. It waits for room until ctx ends, or the call.
+	Send(ctx context.Context, payload []byte) *Error
+	// HalfClose says that no more messages are sent.
+	HalfClose()
+	// Header waits for the response headers, until a message or the end comes without any, or ctx ends.
+	Header(ctx context.Context) (metadata.MD, error)
+	// Receive returns the next message, which is the caller's to keep; io.EOF at a good end, and else an *Error, or that of ctx.
+	Receive(ctx context.Context) ([]byte, error)
+	// Trailer returns what came with the end; nil before it.
+	Trailer() metadata.MD
+	// Abandon ends the call, unless it is over: what was not received is dropped, the peer is told that nobody waits, and Receive returns err.
+	Abandon(err *Error)
 }
 
 // Completion is told the outcome of an ask. Complete must not block.

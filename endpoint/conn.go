@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/parley-rpc/parley/internal/asproto"
 )
 
 // Conn is a grpc.ClientConnInterface whose calls are asks of one endpoint, so that stock stubs work over Parley:
@@ -24,7 +23,8 @@ import (
 // MaxCallRecvMsgSize, MaxCallSendMsgSize, PerRPCCredentials and OnFinish. UseCompressor, MaxRetryRPCBufferSize and CallAuthority concern an HTTP/2
 // stream of the call's own, which there is not, and do nothing. A codec other than protobuf is refused with ErrInvalid, rather than ignored.
 //
-// Streaming methods are refused with codes.Unimplemented for now. A Conn may be used concurrently, and has nothing to be closed.
+// Streaming calls are as with gRPC, too: there is backpressure in both directions, by windows of the call's own, so that one that is not read harms no other.
+// One without a deadline may last for ever; it ends with its context, when it was received to its end, or with the session. A Conn may be used concurrently, and has nothing to be closed.
 type Conn struct {
 	bound   Bound
 	cores   sync.Map     // of *methodCore, by full method
@@ -58,9 +58,9 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	return result
 }
 
-// NewStream implements grpc.ClientConnInterface.
-func (c *Conn) NewStream(_ context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, status.Errorf(codes.Unimplemented, "parley: %s of %s: streaming methods are not carried to endpoints yet", method, c.bound.Ref())
+// NewStream implements grpc.ClientConnInterface. Stubs call it. As with gRPC, the stream has to be received to its end, or its context be ended.
+func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return c.newCore(method).stream(ctx, desc, opts)
 }
 
 // core returns what the calls of a method share, whose replies are like reply.
@@ -68,17 +68,8 @@ func (c *Conn) core(method string, reply any) *methodCore {
 	if core, ok := c.cores.Load(method); ok {
 		return core.(*methodCore)
 	}
-	made := &methodCore{
-		name:   strings.TrimPrefix(method, "/"),
-		ref:    c.bound.ref,
-		caller: c.bound.caller,
-		stub:   true,
-		message: func(req any) proto.Message {
-			m, _ := messageOf(req) // invoke has looked
-			return m
-		},
-	}
-	if m, ok := messageOf(reply); ok { // invoke refuses what is none
+	made := c.newCore(method)
+	if m, ok := asproto.Message(reply); ok { // invoke refuses what is none
 		t := m.ProtoReflect().Type() // and not m, which would be kept
 		made.reply = func() proto.Message { return t.New().Interface() }
 	}
@@ -89,10 +80,23 @@ func (c *Conn) core(method string, reply any) *methodCore {
 	return core.(*methodCore)
 }
 
+func (c *Conn) newCore(method string) *methodCore {
+	return &methodCore{
+		name:   strings.TrimPrefix(method, "/"),
+		ref:    c.bound.ref,
+		caller: c.bound.caller,
+		stub:   true,
+		message: func(req any) proto.Message {
+			m, _ := asproto.Message(req) // invoke has looked
+			return m
+		},
+	}
+}
+
 // invoke makes the call c of a stub.
 func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOption) *Error {
-	res, ok := messageOf(reply)
-	if _, too := messageOf(args); !ok || !too {
+	res, ok := asproto.Message(reply)
+	if _, too := asproto.Message(args); !ok || !too {
 		return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T and %T must be protobuf messages", args, reply), Execution: NotExecuted}
 	}
 	if caller := c.core.caller; caller != nil && caller.WaitsForItself(ctx) {
@@ -112,18 +116,6 @@ func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOpti
 		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(c.response.Payload), o.maxRecv), nil)
 	}
 	return c.decode(res)
-}
-
-// messageOf returns v as a message, of either API of Go protobuf.
-func messageOf(v any) (proto.Message, bool) {
-	switch m := v.(type) {
-	case proto.Message:
-		return m, true
-	case protoadapt.MessageV1:
-		return protoadapt.MessageV2Of(m), true
-	default:
-		return nil, false
-	}
 }
 
 // statusError returns what a stub returns: the very status of a handler's error, and Parley's own error otherwise.

@@ -41,6 +41,7 @@ const (
 	verbTrySend = "try-send"
 	verbAsk     = "ask"
 	verbReceipt = "send with receipt"
+	verbStream  = "stream"
 )
 
 // NewMethod returns the method with the full name "package.Service/Method" of the endpoint that b is bound to.
@@ -191,8 +192,16 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 	return c.describe(err, verb, time.Time{})
 }
 
-// request fills in r, the Request of a verb, and o.
+// request fills in r, the Request of a verb with a message, and o.
 func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOption, r *Request, o *callOptions) *Error {
+	if c != nil && c.message != nil {
+		r.Message, r.NewReply = c.message(req), c.reply
+	}
+	return c.prepare(ctx, opts, r, o)
+}
+
+// prepare fills in what r, the Request of a verb, has beside its message, and o.
+func (c *methodCore) prepare(ctx context.Context, opts []grpc.CallOption, r *Request, o *callOptions) *Error {
 	if c == nil || c.caller == nil {
 		return &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
 	}
@@ -201,7 +210,7 @@ func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOptio
 		e.Phase, e.Execution = PhaseQueued, NotExecuted
 		return e
 	}
-	r.Method, r.Message, r.NewReply = c.name, c.message(req), c.reply
+	r.Method = c.name
 	if out, ok := metadata.FromOutgoingContext(ctx); ok {
 		r.Metadata = out
 	}

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-rpc/parley/internal/asproto"
 )
 
 // Message is the constraint of a pointer to a generated message.
@@ -21,7 +23,7 @@ type Message[T any] interface {
 type Service struct {
 	// Name is the full name, "package.Service".
 	Name string
-	// Methods are the methods that are not streaming.
+	// Methods are the methods, of all kinds.
 	Methods []ServiceMethod
 }
 
@@ -30,7 +32,8 @@ type ServiceMethod struct {
 	name       string
 	newRequest func() proto.Message
 	call       func(ctx context.Context, req proto.Message) (proto.Message, error)
-	stock      stockHandler // instead of the two above
+	stock      stockHandler     // instead of the two above
+	stream     *grpc.StreamDesc // instead of all three
 }
 
 // stockHandler is a handler as protoc-gen-go-grpc makes it, with its implementation. decode decodes the request into what it is given.
@@ -54,8 +57,7 @@ func Handle[Req, Res any, PReq Message[Req], PRes Message[Res]](method string, h
 	}
 }
 
-// ServiceOf returns the service that desc describes, for an implementation of a stock gRPC server, which becomes an endpoint unchanged. Streaming
-// methods are left out for now: who calls them gets ErrMethodNotFound.
+// ServiceOf returns the service that desc describes, for an implementation of a stock gRPC server, which becomes an endpoint unchanged.
 //
 // It fails with ErrInvalid if impl does not implement the service.
 func ServiceOf(desc *grpc.ServiceDesc, impl any) (Service, error) {
@@ -73,6 +75,11 @@ func ServiceOf(desc *grpc.ServiceDesc, impl any) (Service, error) {
 			},
 		})
 	}
+	for _, m := range desc.Streams {
+		handler := m.Handler
+		m.Handler = func(_ any, stream grpc.ServerStream) error { return handler(impl, stream) }
+		s.Methods = append(s.Methods, ServiceMethod{name: desc.ServiceName + "/" + m.StreamName, stream: &m})
+	}
 	return s, nil
 }
 
@@ -81,6 +88,22 @@ func (m *ServiceMethod) Name() string { return m.name }
 
 // IsStock reports whether the handler is that of a stock gRPC server. Then there are no NewRequest and Call, but only Serve.
 func (m *ServiceMethod) IsStock() bool { return m.stock != nil }
+
+// IsStreaming reports whether the method is one of the streaming kinds. Then there is nothing but ServeStream.
+func (m *ServiceMethod) IsStreaming() bool { return m.stream != nil }
+
+// ServeStream runs the handler of a streaming method, inside interceptor unless that is nil. impl is what interceptors see as the server. It panics if the
+// handler or the interceptor does.
+func (m *ServiceMethod) ServeStream(impl any, stream grpc.ServerStream, interceptor grpc.StreamServerInterceptor) error {
+	if interceptor == nil {
+		return m.stream.Handler(impl, stream)
+	}
+	info := &grpc.StreamServerInfo{FullMethod: "/" + m.name, IsClientStream: m.stream.ClientStreams, IsServerStream: m.stream.ServerStreams}
+	return interceptor(impl, stream, info, m.stream.Handler)
+}
+
+// TakesOne reports whether a caller of a streaming method sends exactly one message.
+func (m *ServiceMethod) TakesOne() bool { return !m.stream.ClientStreams }
 
 // NewRequest returns a new, empty request.
 func (m *ServiceMethod) NewRequest() proto.Message { return m.newRequest() }
@@ -98,7 +121,7 @@ func (m *ServiceMethod) Serve(ctx context.Context, impl any, decode func(proto.M
 	switch {
 	case m.stock != nil:
 		res, err = m.stock(ctx, func(req any) error {
-			message, ok := messageOf(req)
+			message, ok := asproto.Message(req)
 			if !ok {
 				return status.Errorf(codes.Internal, "%T is no protobuf message", req)
 			}
@@ -122,7 +145,7 @@ func (m *ServiceMethod) Serve(ctx context.Context, impl any, decode func(proto.M
 	if err != nil {
 		return nil, err
 	}
-	message, ok := messageOf(res)
+	message, ok := asproto.Message(res)
 	if !ok {
 		return nil, &Error{Reason: ReasonUnencodable, Text: fmt.Sprintf("the handler, or an interceptor, has returned %T, which is no protobuf message", res), Phase: PhaseSent, Execution: MayHaveExecuted}
 	}

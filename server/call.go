@@ -41,6 +41,7 @@ type call struct {
 	local   *localAsk    // of a local ask
 	from    *peer.Peer   // who sent a local message
 	window  *localWindow // that it was charged to
+	stream  *stream      // of a streaming call; nil for all else
 	size    int          // what it took of that
 }
 
@@ -109,6 +110,10 @@ func (c *call) run() {
 			return
 		}
 	}
+	if c.stream != nil {
+		c.runStream()
+		return
+	}
 	res, err, undecodable := c.serve()
 	switch {
 	case undecodable != nil:
@@ -121,6 +126,25 @@ func (c *call) run() {
 	default:
 		c.answer(res)
 	}
+}
+
+// runStream runs the handler of a streaming call, which counts as released from its start, so that it holds up nobody.
+func (c *call) runStream() {
+	if !c.turn.Release() {
+		e := failure(endpoint.ReasonOverloaded, endpoint.NotExecuted, "too many released handlers")
+		e.Setting = "endpoint.MaxReleased"
+		c.refuseTaken(e)
+		return
+	}
+	if l, ok := c.stream.answers.(*localStream); ok {
+		c.hosted.asks.add(l)
+		defer c.hosted.asks.remove(l)
+	}
+	if err := c.method.ServeStream(c.hosted.impl, c.stream, c.hosted.server.config.StreamInterceptor); err != nil {
+		c.answerError(c.errorOf(err))
+		return
+	}
+	c.stream.finish(nil)
 }
 
 // serve runs the method's handler, inside the interceptors if there are any. undecodable says why it could not be run.
@@ -146,7 +170,16 @@ func (c *call) serveInside(interceptor grpc.UnaryServerInterceptor) (res proto.M
 	return res, err, undecodable
 }
 
-func (c *call) isAsk() bool { return c.id != 0 || c.local != nil }
+// isAsk reports whether somebody waits for an answer.
+func (c *call) isAsk() bool { return c.id != 0 || c.local != nil || c.stream != nil }
+
+// Stream returns what a streaming handler answers by; nil for a unary call.
+func (c *call) Stream() grpc.ServerStream {
+	if c.stream == nil {
+		return nil
+	}
+	return c.stream
+}
 
 // decode decodes the request, once.
 func (c *call) decode(req proto.Message) (err error) {
@@ -223,6 +256,10 @@ func (c *call) answer(res proto.Message) {
 
 // answerError answers an ask with an error.
 func (c *call) answerError(e *endpoint.Error) {
+	if c.stream != nil {
+		c.stream.finish(e)
+		return
+	}
 	header, trailer := c.ctx.Metadata()
 	if c.local != nil {
 		if e.Reason == endpoint.ReasonHandler {

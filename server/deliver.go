@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/inbox"
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
@@ -79,8 +80,16 @@ func (d *delivery) add(ev *session.Event) {
 		d.flush()
 		d.into = d.hosted
 	}
+	if opens := ev.Kind == wire.KindHeaders; opens != d.method.IsStreaming() {
+		d.refuse(ev, wrongKind(d.method))
+		return
+	}
 	c := d.newCall()
 	c.hosted, c.method, c.id = d.hosted, d.method, ev.ID
+	if ev.Kind == wire.KindHeaders {
+		c.stream = &stream{ctx: c.ctx, in: inbox.New(), answers: peerAnswers{d.link, ev.Stream}, oneOnly: d.method.TakesOne()}
+		ev.Stream.Owner = c.stream
+	}
 	if ev.Kind == wire.KindSend && ev.ID != 0 {
 		c.id = 0
 		d.wanted = append(d.wanted, receipt{len(d.run), ev.ID})
@@ -93,6 +102,14 @@ func (d *delivery) add(ev *session.Event) {
 	c.begin(d.life, wire.MD(ev.Metadata), d.deadline(ev))
 	d.run = append(d.run, c)
 	d.size += len(ev.Payload)
+}
+
+// wrongKind returns the error of a message to a streaming method, or of a streaming call of another one.
+func wrongKind(m *endpoint.ServiceMethod) *endpoint.Error {
+	if m.IsStreaming() {
+		return failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s is a streaming method", m.Name())
+	}
+	return failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s is no streaming method", m.Name())
 }
 
 // newCall returns a call. Those of one frame are made some at a time: a context that somebody keeps after its handler has
@@ -174,6 +191,9 @@ func (d *delivery) detach() {
 func (d *delivery) refuse(ev *session.Event, e *endpoint.Error) {
 	d.link.Take(ev.Account, ev.Cost)
 	switch {
+	case ev.Kind == wire.KindHeaders:
+		d.link.EndStream(ev.Stream, statusOf(e), nil)
+		return
 	case ev.Kind != wire.KindSend:
 		d.link.Reply(&session.Reply{ID: ev.ID, Status: statusOf(e)})
 		return

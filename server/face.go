@@ -20,7 +20,7 @@ import (
 const EndpointKey = "parley-endpoint"
 
 // ServeCall is a grpc.StreamHandler for grpc.UnknownServiceHandler: it serves the services of endpoints as ordinary gRPC services, the
-// unary face. A call becomes an ask: it passes through the mailbox of its endpoint, in order with all other messages. Which endpoint that
+// unary face. A call becomes an ask, or a streaming call: it passes through the mailbox of its endpoint, in order with all other messages. Which endpoint that
 // is, the metadata EndpointKey says; it may be left out where one endpoint alone implements the service. All callers together have one window into
 // a mailbox.
 func (s *Server) ServeCall(_ any, stream grpc.ServerStream) error {
@@ -30,17 +30,29 @@ func (s *Server) ServeCall(_ any, stream grpc.ServerStream) error {
 	}
 	method := strings.TrimPrefix(full, "/")
 	md, _ := metadata.FromIncomingContext(stream.Context())
-	name, err := s.called(method, md)
+	name, streaming, err := s.called(method, md)
 	if err != nil {
 		return err
 	}
+	caller := s.faceCaller(stream, name)
+	r := endpoint.Request{Method: method, Metadata: ofCaller(md), Started: time.Now()}
+	if streaming {
+		return s.serveStream(stream, caller, r)
+	}
+	return serveOne(stream, caller, r)
+}
+
+// serveOne serves an ordinary gRPC call of a unary method, as an ask of this Env.
+func serveOne(stream grpc.ServerStream, caller endpoint.Caller, q endpoint.Request) error {
 	request, err := receiveOne(stream)
 	if err != nil {
 		return err
 	}
-	r := s.askFor(stream, name, endpoint.Request{
-		Method: method, Message: wire.NewFrame(request), Metadata: ofCaller(md), Started: time.Now(),
-	})
+	q.Message = wire.NewFrame(request)
+	ctx := stream.Context()
+	q.Deadline, _ = ctx.Deadline()
+	done := make(endpoint.Outcome, 1)
+	r := done.Wait(ctx, caller.Ask(ctx, q, done))
 	if len(r.Header) > 0 {
 		if err := stream.SetHeader(r.Header); err != nil {
 			return err
@@ -53,8 +65,8 @@ func (s *Server) ServeCall(_ any, stream grpc.ServerStream) error {
 	return stream.SendMsg(wire.NewFrame(r.Payload))
 }
 
-// called returns the endpoint that a call is for, or a status in gRPC's words.
-func (s *Server) called(method string, md metadata.MD) (string, error) {
+// called returns the endpoint that a call is for, and whether its method is streaming, or a status in gRPC's words.
+func (s *Server) called(method string, md metadata.MD) (name string, streaming bool, err error) {
 	service, short, _ := strings.Cut(method, "/")
 	names := md.Get(EndpointKey)
 	if len(names) == 0 {
@@ -62,22 +74,24 @@ func (s *Server) called(method string, md metadata.MD) (string, error) {
 	}
 	switch len(names) {
 	case 0:
-		return "", status.Errorf(codes.Unimplemented, "unknown service %s", service)
+		return "", false, status.Errorf(codes.Unimplemented, "unknown service %s", service)
 	case 1:
 	default:
-		return "", status.Errorf(codes.FailedPrecondition, "parley: say by the metadata %s which endpoint is to serve %s: %s", EndpointKey, service, strings.Join(names, ", "))
+		return "", false, status.Errorf(codes.FailedPrecondition, "parley: say by the metadata %s which endpoint is to serve %s: %s", EndpointKey, service, strings.Join(names, ", "))
 	}
-	h, err := s.find(names[0])
-	if err != nil {
-		return "", status.FromProto(statusOf(err)).Err()
+	h, refused := s.find(names[0])
+	if refused != nil {
+		return "", false, status.FromProto(statusOf(refused)).Err()
 	}
-	switch o := h.offers.Load(); {
+	o := h.offers.Load()
+	m := o.methods[method]
+	switch {
 	case !o.has(service):
-		return "", status.Errorf(codes.Unimplemented, "unknown service %s: the endpoint %s does not implement it", service, names[0])
-	case o.methods[method] == nil:
-		return "", status.Errorf(codes.Unimplemented, "unknown method %s for service %s", short, service)
+		return "", false, status.Errorf(codes.Unimplemented, "unknown service %s: the endpoint %s does not implement it", service, names[0])
+	case m == nil:
+		return "", false, status.Errorf(codes.Unimplemented, "unknown method %s for service %s", short, service)
 	}
-	return names[0], nil
+	return names[0], m.IsStreaming(), nil
 }
 
 // receiveOne returns the only message of a unary call.
@@ -109,15 +123,11 @@ func ofCaller(md metadata.MD) metadata.MD {
 	return own
 }
 
-// askFor asks an endpoint on behalf of a gRPC call, and waits for the answer, or for the end of the call.
-func (s *Server) askFor(stream grpc.ServerStream, name string, r endpoint.Request) endpoint.Response {
-	ctx := stream.Context()
-	from, ok := peer.FromContext(ctx)
+// faceCaller carries what is called by an ordinary gRPC call.
+func (s *Server) faceCaller(stream grpc.ServerStream, name string) endpoint.Caller {
+	from, ok := peer.FromContext(stream.Context())
 	if !ok || from.Addr == nil {
 		from = here
 	}
-	r.Deadline, _ = ctx.Deadline()
-	caller := &localCaller{server: s, name: name, from: from, window: func(h *hosted) *localWindow { return &h.face }}
-	done := make(endpoint.Outcome, 1)
-	return done.Wait(ctx, caller.Ask(ctx, r, done))
+	return &localCaller{server: s, name: name, from: from, window: func(h *hosted) *localWindow { return &h.face }}
 }

@@ -141,9 +141,9 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if err != nil {
 		return err
 	}
-	method := h.offers.Load().methods[r.Method]
-	if method == nil {
-		return failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", l.name, r.Method)
+	method, err := h.method(r.Method, false)
+	if err != nil {
+		return err
 	}
 	payload, encodeErr := proto.Marshal(r.Message)
 	if encodeErr != nil {
@@ -152,13 +152,9 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if limit := l.server.config.Link.Limits.MessageBytes; uint64(len(payload)) > limit {
 		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "%d bytes, where the receiver allows %d", len(payload), limit)
 	}
-	entries, mdErr := wire.FromMD(r.Metadata)
-	if mdErr != nil {
-		return failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "%v", mdErr)
-	}
-	extra := metadataBytes(entries)
-	if extra > maxMetadataBytes {
-		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "more than 64 KiB of metadata")
+	entries, extra, err := entriesOf(r.Metadata)
+	if err != nil {
+		return err
 	}
 	size := len(payload) + extra + messageBytes
 	var deadline time.Time // of an ask
@@ -190,6 +186,32 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 		return l.server.closedMailbox(l.name)
 	}
 	return nil
+}
+
+// method returns a method of the endpoint, which is streaming or not.
+func (h *hosted) method(name string, streaming bool) (*endpoint.ServiceMethod, *endpoint.Error) {
+	m := h.offers.Load().methods[name]
+	switch {
+	case m == nil:
+		return nil, failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", h.name, name)
+	case m.IsStreaming() != streaming:
+		return nil, wrongKind(m)
+	default:
+		return m, nil
+	}
+}
+
+// entriesOf returns the metadata of a message as it would travel, and its size.
+func entriesOf(md metadata.MD) ([]wire.Metadata, int, *endpoint.Error) {
+	entries, err := wire.FromMD(md)
+	if err != nil {
+		return nil, 0, failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "%v", err)
+	}
+	size := metadataBytes(entries)
+	if size > maxMetadataBytes {
+		return nil, 0, failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "more than 64 KiB of metadata")
+	}
+	return entries, size, nil
 }
 
 // localAsk is an ask to an endpoint of the same Env.
@@ -237,22 +259,22 @@ func (a *localAsk) Abandon(e *endpoint.Error) {
 	a.done.Complete(endpoint.Response{Err: e})
 }
 
-// localAsks are the local asks that handlers of one endpoint are running.
+// localAsks are the local asks and streaming calls that handlers of one endpoint are running.
 type localAsks struct {
 	mu      sync.Mutex
-	running map[*localAsk]struct{}
+	running map[endpoint.Pending]struct{}
 }
 
-func (l *localAsks) add(a *localAsk) {
+func (l *localAsks) add(a endpoint.Pending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.running == nil {
-		l.running = make(map[*localAsk]struct{})
+		l.running = make(map[endpoint.Pending]struct{})
 	}
 	l.running[a] = struct{}{}
 }
 
-func (l *localAsks) remove(a *localAsk) {
+func (l *localAsks) remove(a endpoint.Pending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.running, a)

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"io"
 	"math"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,7 @@ type relayed struct {
 	event    session.Event
 	deadline time.Time // zero: none
 	ask      session.Ask
+	stream   *relayedStream // of a streaming call; nil for all else
 
 	to        atomic.Pointer[link.Link] // set before it is handed to that link
 	cancelled atomic.Bool
@@ -65,7 +67,10 @@ func (d *delivery) relay(ev *session.Event) {
 	}
 	m := &relayed{relay: r, event: *ev, deadline: d.deadline(ev)}
 	m.event.Payload = bytes.Clone(ev.Payload) // it may be kept for long, and would keep its whole frame
-	if ev.Kind == wire.KindAsk {
+	if ev.Kind == wire.KindHeaders {
+		m.newRelayedStream()
+	}
+	if ev.Kind != wire.KindSend {
 		d.link.Begin(1, func(int) (uint64, link.Running) { return ev.ID, m })
 	}
 	if r.box.Post(m) == 0 {
@@ -179,7 +184,7 @@ func (m *relayed) pass() {
 	// A send was accepted, so it waits for room as long as both sessions live; its sender waits behind it.
 	patience := time.Duration(math.MaxInt64)
 	switch {
-	case m.event.Kind == wire.KindAsk:
+	case m.event.Kind != wire.KindSend:
 		patience = s.config.QueueTimeout
 		m.ask.Done = m
 		p.Ask = &m.ask
@@ -204,6 +209,9 @@ func (m *relayed) pass() {
 		m.refuse(err)
 		return
 	}
+	if m.stream != nil {
+		m.passMessages(to)
+	}
 	m.event.Payload = nil // its credit returns now, and the answer may take long
 	if m.cancelled.Load() {
 		m.CancelCall(nil) // the first one may have come too early
@@ -213,6 +221,9 @@ func (m *relayed) pass() {
 // refuse ends a message that was not passed on.
 func (m *relayed) refuse(e *endpoint.Error) {
 	switch {
+	case m.stream != nil:
+		m.endStream(e)
+		return
 	case m.event.Kind == wire.KindAsk:
 		m.relay.key.from.Reply(&session.Reply{ID: m.event.ID, Status: statusOf(e)})
 		return
@@ -230,8 +241,16 @@ func (m *relayed) refuse(e *endpoint.Error) {
 	m.relay.server.config.Lost(endpoint.Peer{EnvID: m.relay.key.envID}, lost, e)
 }
 
-// Complete implements endpoint.Completion: it passes the reply, or the receipt, back.
+// Complete implements endpoint.Completion: it passes the reply, the receipt or the end back.
 func (m *relayed) Complete(r endpoint.Response) {
+	if m.stream != nil {
+		if r.Err != nil {
+			m.stream.replies.End(r.Err, r.Trailer)
+		} else {
+			m.stream.replies.End(io.EOF, r.Trailer)
+		}
+		return
+	}
 	if m.event.Kind == wire.KindSend {
 		var st *spb.Status
 		if r.Err != nil {

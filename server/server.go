@@ -26,6 +26,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Interceptor runs around every message's handler; nil if there is none.
 	Interceptor grpc.UnaryServerInterceptor
+	// StreamInterceptor runs around every streaming call's handler; nil if there is none.
+	StreamInterceptor grpc.StreamServerInterceptor
 	// Lost, if it is not nil, is told of a one-way message that was to be passed on to a peer, and cannot be any more.
 	Lost func(to endpoint.Peer, m session.Send, reason *endpoint.Error)
 	// AskTimeout ends local asks whose context has no deadline.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
@@ -117,3 +118,13 @@ func (f *fakeEndpoint) Peer() string  { return fakeAddress }
 type fakePending struct{}
 
 func (fakePending) Abandon(*endpoint.Error) {}
+
+// Open implements endpoint.Caller.
+func (f *fakeEndpoint) Open(context.Context, endpoint.Request) (endpoint.StreamCarrier, *endpoint.Error) {
+	return nil, &endpoint.Error{Reason: endpoint.ReasonMethodNotFound}
+}
+
+// StreamInterceptor implements endpoint.Caller.
+func (f *fakeEndpoint) StreamInterceptor() (grpc.StreamClientInterceptor, *grpc.ClientConn) {
+	return nil, nil
+}

@@ -13,16 +13,18 @@ import (
 // decision: docs/design.md has the reasons.
 var allowed = map[string][]string{
 	".":                   {"client", "endpoint", "internal/link", "internal/session", "internal/wire", "server"},
-	"client":              {"endpoint", "internal/credit", "internal/link", "internal/payload", "internal/session", "internal/wire"},
-	"endpoint":            {"gen/parley/v1", "internal/callctx"},
+	"client":              {"endpoint", "internal/credit", "internal/inbox", "internal/link", "internal/payload", "internal/session", "internal/wire"},
+	"endpoint":            {"gen/parley/v1", "internal/asproto", "internal/callctx"},
+	"internal/asproto":    {},
 	"internal/callctx":    {},
 	"internal/credit":     {},
-	"internal/link":       {"endpoint", "gen/parley/v1", "internal/credit", "internal/session", "internal/wire"},
+	"internal/inbox":      {},
+	"internal/link":       {"endpoint", "gen/parley/v1", "internal/credit", "internal/inbox", "internal/session", "internal/wire"},
 	"internal/mailbox":    {},
 	"internal/payload":    {"internal/session"},
 	"internal/session":    {"endpoint", "gen/parley/v1", "internal/credit", "internal/wire"},
 	"internal/wire":       {"gen/parley/v1"},
-	"server":              {"endpoint", "gen/parley/v1", "internal/callctx", "internal/credit", "internal/link", "internal/mailbox", "internal/payload", "internal/session", "internal/wire"},
+	"server":              {"endpoint", "gen/parley/v1", "internal/asproto", "internal/callctx", "internal/credit", "internal/inbox", "internal/link", "internal/mailbox", "internal/payload", "internal/session", "internal/wire"},
 	"internal/leaktest":   {},
 	"internal/faultproxy": {},
 }

@@ -59,16 +59,44 @@ func (t transportStream) Method() (name string) {
 	return name
 }
 
+// streaming is a call that may be a streaming one.
+type streaming interface {
+	// Stream returns what the handler answers by, or nil for a unary call. It may be used when the handler has returned.
+	Stream() grpc.ServerStream
+}
+
+// stream returns what a streaming handler answers by; nil for a unary call, and when the handler has returned.
+func (t transportStream) stream() (stream grpc.ServerStream) {
+	Use(t.c, func(call any) {
+		if s, ok := call.(streaming); ok {
+			stream = s.Stream()
+		}
+	})
+	return stream
+}
+
 // SetHeader implements grpc.ServerTransportStream.
 func (t transportStream) SetHeader(md metadata.MD) error {
+	if s := t.stream(); s != nil {
+		return s.SetHeader(md)
+	}
 	return t.change(func(m *more) { m.header = metadata.Join(m.header, md) })
 }
 
-// SendHeader implements grpc.ServerTransportStream. Headers travel with the reply, so it is SetHeader.
-func (t transportStream) SendHeader(md metadata.MD) error { return t.SetHeader(md) }
+// SendHeader implements grpc.ServerTransportStream. Headers travel with the reply, so it is SetHeader, but for a streaming call.
+func (t transportStream) SendHeader(md metadata.MD) error {
+	if s := t.stream(); s != nil {
+		return s.SendHeader(md)
+	}
+	return t.SetHeader(md)
+}
 
 // SetTrailer implements grpc.ServerTransportStream.
 func (t transportStream) SetTrailer(md metadata.MD) error {
+	if s := t.stream(); s != nil {
+		s.SetTrailer(md)
+		return nil
+	}
 	return t.change(func(m *more) { m.trailer = metadata.Join(m.trailer, md) })
 }
 

@@ -124,14 +124,15 @@ func (c *Config) hello() *parleyv1.Hello {
 const (
 	resume   = "resume"   // sessions outlive their streams
 	receipts = "receipts" // sends may want a receipt
+	streams  = "streams"  // streaming calls
 )
 
 // capabilities returns what this side offers or agrees to.
 func (c *Config) capabilities() []string {
 	if c.Resume {
-		return []string{resume, receipts}
+		return []string{resume, receipts, streams}
 	}
-	return []string{receipts}
+	return []string{receipts, streams}
 }
 
 // agree begins what both sides have agreed to.
@@ -141,6 +142,9 @@ func (l *Link) agree(capabilities []string) {
 	}
 	if slices.Contains(capabilities, receipts) {
 		l.session.GiveReceipts()
+	}
+	if slices.Contains(capabilities, streams) {
+		l.session.CarryStreams()
 	}
 }
 

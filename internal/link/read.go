@@ -99,13 +99,18 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 		ev := &events[i]
 		kept = kept || ev.Ask != nil || len(ev.Payload) > len(frame.Bytes)
 		switch ev.Kind {
-		case wire.KindReply:
+		case wire.KindReply, wire.KindReceipt, wire.KindEnd:
 			flush(i)
 			unused = detachReply(ev, len(frame.Bytes)) && unused
 			ev.Ask.Done.Complete(response(ev))
 		case wire.KindCancel:
 			flush(i)
 			l.cancel(ev.ID)
+		case wire.KindHeaders, wire.KindMessage, wire.KindHalfClose:
+			if ev.To == nil { // it does not open a call
+				flush(i)
+				l.stream(ev, frame)
+			}
 		case wire.KindBye:
 			flush(i)
 			bye = endpoint.ErrorFromStatus(ev.Status)
@@ -156,13 +161,19 @@ func (c *Carrier) readEnded(err error) {
 		// The dialler sends no more; it gets its answers first, unless it is going to attach again.
 		l.mu.Lock()
 		resumes := l.session.Resumable() && !l.closing && l.leaving == nil
+		var halfClosed []*session.Stream
 		if !resumes {
-			l.session.HalfClosed()
+			halfClosed = l.session.HalfClosed()
 			l.halfway = true
 			c.idle = true
 			l.changed()
 		}
 		l.mu.Unlock()
+		for _, st := range halfClosed {
+			if owner, ok := st.Owner.(Streaming); ok {
+				owner.HalfClosed()
+			}
+		}
 		if resumes {
 			c.lost(ended("the peer ended the stream", nil), nil)
 		}

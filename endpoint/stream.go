@@ -1,0 +1,236 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-rpc/parley/internal/asproto"
+)
+
+// clientStream is a streaming call as stock stubs see it. It behaves as a stream of grpc-go does.
+type clientStream struct {
+	core    *methodCore
+	desc    *grpc.StreamDesc
+	carrier StreamCarrier
+	ctx     context.Context
+	started time.Time
+	options callOptions
+	stop    func() bool // the watch of ctx
+
+	sent     bool // CloseSend was called, or the only message sent; of the sender
+	received bool // a message has come; of the receiver
+
+	finishing sync.Once
+	over      atomic.Bool // the user knows the end
+}
+
+// newStream opens a streaming call of the method c.
+func (c *methodCore) newStream(ctx context.Context, desc *grpc.StreamDesc, opts []grpc.CallOption) (*clientStream, *Error) {
+	s := &clientStream{core: c, desc: desc, ctx: ctx, started: time.Now()}
+	r := Request{Started: s.started}
+	err := c.prepare(ctx, opts, &r, &s.options)
+	if err == nil {
+		s.carrier, err = c.caller.Open(ctx, r)
+	}
+	if err != nil {
+		return nil, c.describe(err, verbStream, s.started)
+	}
+	s.stop = context.AfterFunc(ctx, func() { s.carrier.Abandon(ContextError(ctx)) })
+	return s, nil
+}
+
+// stream opens a streaming call, inside the interceptor if there is one.
+func (c *methodCore) stream(ctx context.Context, desc *grpc.StreamDesc, opts []grpc.CallOption) (grpc.ClientStream, error) {
+	open := func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		s, err := c.newStream(ctx, desc, opts)
+		if err != nil {
+			return nil, statusError(err)
+		}
+		return s, nil
+	}
+	if c != nil && c.caller != nil {
+		if interceptor, cc := c.caller.StreamInterceptor(); interceptor != nil {
+			return interceptor(ctx, desc, cc, "/"+c.name, open, opts...)
+		}
+	}
+	return open(ctx, desc, nil, "", opts...)
+}
+
+// Header implements grpc.ClientStream: it waits for the headers, a message or the end. As with grpc-go, an error comes from RecvMsg only.
+func (s *clientStream) Header() (metadata.MD, error) {
+	md, err := s.carrier.Header(s.ctx)
+	if err != nil {
+		return nil, nil
+	}
+	return md, nil
+}
+
+// Trailer implements grpc.ClientStream. It is there when RecvMsg has returned an error.
+func (s *clientStream) Trailer() metadata.MD { return s.carrier.Trailer() }
+
+// Context implements grpc.ClientStream.
+func (s *clientStream) Context() context.Context { return s.ctx }
+
+// CloseSend implements grpc.ClientStream.
+func (s *clientStream) CloseSend() error {
+	if !s.sent {
+		s.sent = true
+		s.carrier.HalfClose()
+	}
+	return nil
+}
+
+// SendMsg implements grpc.ClientStream. It waits for room. Where the call is over already it returns io.EOF, and RecvMsg says why.
+func (s *clientStream) SendMsg(m any) error {
+	err := s.send(m)
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	s.abort(AsError(err)) // the caller's own mistake
+	s.finish(err)
+	return err
+}
+
+func (s *clientStream) send(m any) error {
+	if s.sent {
+		return status.Error(codes.Internal, "SendMsg called after CloseSend")
+	}
+	if s.over.Load() {
+		return io.EOF
+	}
+	message, ok := asproto.Message(m)
+	if !ok {
+		return s.describe(&Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T must be a protobuf message", m), Execution: NotExecuted})
+	}
+	encoded, err := proto.Marshal(message)
+	if err != nil {
+		return s.describe(&Error{Reason: ReasonUnencodable, Text: "request: " + err.Error(), Phase: PhaseQueued, Execution: NotExecuted, Cause: err})
+	}
+	if o := s.options.stub; o != nil && o.maxSend > 0 && len(encoded) > o.maxSend {
+		return s.describe(&Error{
+			Reason: ReasonTooLarge, Text: fmt.Sprintf("%d bytes, where the call allows %d", len(encoded), o.maxSend),
+			Phase: PhaseQueued, Execution: NotExecuted, Setting: "grpc.MaxCallSendMsgSize",
+		})
+	}
+	sent := s.carrier.Send(s.ctx, encoded)
+	switch {
+	case sent == nil:
+	case sent.Reason == ReasonTooLarge:
+		return s.describe(sent)
+	case s.desc.ClientStreams: // the end of the call, which RecvMsg tells; to a single message generated code does not expect io.EOF
+		return io.EOF
+	}
+	if !s.desc.ClientStreams {
+		s.sent = true
+		s.carrier.HalfClose()
+	}
+	return nil
+}
+
+// RecvMsg implements grpc.ClientStream. io.EOF is a good end.
+func (s *clientStream) RecvMsg(m any) error {
+	err := s.receive(m)
+	if err == nil && !s.desc.ServerStreams { // its only one: what follows is the end
+		err = s.receive(nil)
+		switch {
+		case err == nil:
+			err = s.violated("received multiple response messages for non-server-streaming RPC")
+		case errors.Is(err, io.EOF):
+			s.finish(nil)
+			return nil
+		}
+	}
+	if err != nil {
+		s.finish(err)
+	}
+	return err
+}
+
+// receive receives one message; into nil it drops it.
+func (s *clientStream) receive(m any) error {
+	encoded, err := s.carrier.Receive(s.ctx)
+	switch {
+	case errors.Is(err, io.EOF):
+		if !s.desc.ServerStreams && !s.received {
+			return status.Error(codes.Internal, "cardinality violation: received no response message from non-server-streaming RPC")
+		}
+		return io.EOF
+	case err != nil && s.ctx.Err() != nil && errors.Is(err, s.ctx.Err()): // before the watch of it could say so
+		return s.describe(ContextError(s.ctx))
+	case err != nil:
+		return s.describe(AsError(err))
+	}
+	s.received = true
+	if m == nil {
+		return nil
+	}
+	message, ok := asproto.Message(m)
+	if !ok {
+		return s.mistake(ReasonInvalid, fmt.Sprintf("%T must be a protobuf message", m), nil)
+	}
+	if o := s.options.stub; o != nil && o.maxRecv > 0 && len(encoded) > o.maxRecv {
+		return s.mistake(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(encoded), o.maxRecv), nil)
+	}
+	if err := proto.Unmarshal(encoded, message); err != nil {
+		return s.mistake(ReasonUndecodable, "reply: "+err.Error(), err)
+	}
+	return nil
+}
+
+// mistake ends the call because of a reply that is of no use, and returns the error.
+func (s *clientStream) mistake(r Reason, text string, cause error) error {
+	e := &Error{Reason: r, Text: text, Phase: PhaseSent, Execution: MayHaveExecuted, Cause: cause}
+	s.abort(e)
+	return s.describe(e)
+}
+
+// violated ends the call because the server does not keep to the kind of the method, in gRPC's words.
+func (s *clientStream) violated(text string) error {
+	err := status.Error(codes.Internal, "cardinality violation: "+text)
+	s.abort(AsError(err))
+	return err
+}
+
+func (s *clientStream) abort(e *Error) { s.carrier.Abandon(e) }
+
+// describe returns what callers get of an error: of a handler's its status, else e with what only this side knows.
+func (s *clientStream) describe(e *Error) error {
+	d := s.core.describe(e, verbStream, s.started)
+	if d.Reason == ReasonTimeout && d.Setting == "" { // the receiver's clock was first
+		d.Setting = settingContext
+	}
+	return statusError(d)
+}
+
+// finish is called when the call is over, with the error that its user gets.
+func (s *clientStream) finish(err error) {
+	s.finishing.Do(func() {
+		s.over.Store(true)
+		s.stop()
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		if s.options.header != nil {
+			*s.options.header, _ = s.Header()
+		}
+		if s.options.trailer != nil {
+			*s.options.trailer = s.Trailer()
+		}
+		if o := s.options.stub; o != nil {
+			for _, f := range o.finish {
+				f(err)
+			}
+		}
+	})
+}
