@@ -40,6 +40,9 @@ func (c *methodCore) newStream(ctx context.Context, desc *grpc.StreamDesc, opts 
 	s := &clientStream{core: c, desc: desc, ctx: ctx, started: time.Now()}
 	r := Request{Started: s.started}
 	err := c.prepare(ctx, opts, &r, &s.options)
+	if err == nil && c.caller.WaitsForItself(ctx) {
+		err = errSelfAsk()
+	}
 	if err == nil {
 		s.carrier, err = c.caller.Open(ctx, r)
 	}

@@ -59,7 +59,7 @@ func (d declarations) add(file *protogen.File, service *protogen.Service) []erro
 		declare(d, identifier, origin)
 	}
 	fields := declarations{}
-	for _, method := range unary(service) {
+	for _, method := range service.Methods {
 		origin := fmt.Sprintf("rpc %s/%s", service.Desc.FullName(), method.Desc.Name())
 		if _, ok := fields[fieldName(method)]; !ok { // or the constants would be reported for the same reason
 			declare(d, methodConst(method), origin)

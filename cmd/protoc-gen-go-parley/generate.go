@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,14 +79,14 @@ func (out *output) names(service *protogen.Service) {
 	out.P()
 	out.serviceComment(service, nameConst(service), " is the full name of the service ", service.Desc.Name(), ".")
 	out.P("const ", nameConst(service), " = ", strconv.Quote(string(service.Desc.FullName())))
-	if len(unary(service)) == 0 {
+	if len(service.Methods) == 0 {
 		return
 	}
 	out.P()
 	out.comment(prose("Full names of the methods of ", service.Desc.Name(), ", as they travel and as interceptors see them."),
 		notice(service.Desc, protogen.CommentSet{}))
 	out.P("const (")
-	for _, method := range unary(service) {
+	for _, method := range service.Methods {
 		out.comment(notice(method.Desc, protogen.CommentSet{}))
 		fullName := fmt.Sprintf("%s/%s", service.Desc.FullName(), method.Desc.Name())
 		out.P(methodConst(method), " = ", strconv.Quote(fullName))
@@ -98,14 +99,13 @@ func (out *output) ref(service *protogen.Service) {
 	name := refType(service)
 	out.P()
 	out.carryComment(service.Desc, service.Comments, prose(name, " refers to an endpoint that implements ", service.Desc.Name(),
-		". Its fields are the methods; their verbs are those of endpoint.Method. It may be copied and used concurrently. The zero ",
+		". Its fields are the methods; their verbs are those of ", fieldTypes(service), ". It may be copied and used concurrently. The zero ",
 		name, " refuses every call."))
 	out.P("type ", name, " struct {")
-	for _, method := range unary(service) {
+	for _, method := range service.Methods {
 		out.carryComment(method.Desc, method.Comments)
-		out.P(fieldName(method), " endpoint.Method[", out.messages(method), "]")
+		out.P(fieldName(method), " endpoint.", kindOf(method).field, "[", out.messages(method), "]")
 	}
-	out.streaming(service)
 	out.P()
 	out.P("bound endpoint.Bound")
 	out.P("}")
@@ -121,8 +121,8 @@ func (out *output) constructors(service *protogen.Service) {
 	out.serviceComment(service, newFunc(service), " returns a Ref to the endpoint that b is bound to, without a check that it exists.")
 	out.P("func ", newFunc(service), "(b endpoint.Bound) ", ref, " {")
 	out.P("return ", ref, "{")
-	for _, method := range unary(service) {
-		out.P(fieldName(method), ": endpoint.NewMethod[", out.messages(method), "](b, ", methodConst(method), "),")
+	for _, method := range service.Methods {
+		out.P(fieldName(method), ": endpoint.", kindOf(method).make, "[", out.messages(method), "](b, ", methodConst(method), "),")
 	}
 	out.P("bound: b,")
 	out.P("}")
@@ -160,14 +160,14 @@ func (out *output) endpoint(service *protogen.Service) {
 	out.P()
 	out.serviceComment(service, serviceFunc(service), " returns the service for Register of an Env, for endpoints that implement several.")
 	out.P("func ", serviceFunc(service), "(impl ", endpointType(service), ") endpoint.Service {")
-	if methods := unary(service); len(methods) == 0 {
+	if methods := service.Methods; len(methods) == 0 {
 		out.P("return endpoint.Service{Name: ", nameConst(service), "}")
 	} else {
 		out.P("return endpoint.Service{Name: ", nameConst(service), ", Methods: []endpoint.ServiceMethod{")
 		for _, method := range methods {
 			// Not impl.Method: that panics at once if impl is nil, which Register has an error for.
-			out.P("endpoint.Handle(", methodConst(method), ", func", out.signature(method, "ctx ", "req "), " {")
-			out.P("return impl.", method.GoName, "(ctx, req)")
+			out.P("endpoint.", kindOf(method).handle, "(", methodConst(method), ", func", out.signature(method, true), " {")
+			out.P("return impl.", method.GoName, "(", strings.Join(arguments(method), ", "), ")")
 			out.P("}),")
 		}
 		out.P("}}")
@@ -178,11 +178,10 @@ func (out *output) endpoint(service *protogen.Service) {
 	out.carryComment(service.Desc, service.Comments, prose(endpointType(service), " is an endpoint that implements ",
 		service.Desc.Name(), ". Embed ", unimplementedType(service), " to stay compatible when methods are added."))
 	out.P("type ", endpointType(service), " interface {")
-	for _, method := range unary(service) {
+	for _, method := range service.Methods {
 		out.carryComment(method.Desc, method.Comments)
-		out.P(method.GoName, out.signature(method, "ctx ", "req "))
+		out.P(method.GoName, out.signature(method, true))
 	}
-	out.streaming(service)
 	out.P("}")
 }
 
@@ -192,28 +191,17 @@ func (out *output) unimplemented(service *protogen.Service) {
 	out.P()
 	out.serviceComment(service, name, " answers every method with codes.Unimplemented.")
 	out.P("type ", name, " struct{}")
-	for _, method := range unary(service) {
+	for _, method := range service.Methods {
 		out.P()
 		out.comment(prose(method.GoName, " answers with codes.Unimplemented."), notice(method.Desc, protogen.CommentSet{}))
-		out.P("func (", name, ") ", method.GoName, out.signature(method, "", ""), " {")
-		out.P("return nil, endpoint.Unimplemented(", methodConst(method), ")")
+		out.P("func (", name, ") ", method.GoName, out.signature(method, false), " {")
+		if method.Desc.IsStreamingServer() {
+			out.P("return endpoint.Unimplemented(", methodConst(method), ")")
+		} else {
+			out.P("return nil, endpoint.Unimplemented(", methodConst(method), ")")
+		}
 		out.P("}")
 	}
-}
-
-// streaming names, where the fields or methods are, those that are left out.
-func (out *output) streaming(service *protogen.Service) {
-	var names []string
-	for _, method := range service.Methods {
-		if isStreaming(method) {
-			names = append(names, string(method.Desc.Name()))
-		}
-	}
-	if len(names) == 0 {
-		return
-	}
-	out.P() // or it would be the comment of a field
-	out.comment(prose("Left out, because they are streaming: ", strings.Join(names, ", "), "."))
 }
 
 // serviceComment writes the comment of what is made for service.
@@ -231,8 +219,52 @@ func (out *output) messages(method *protogen.Method) string {
 	return out.imports.name(method.Input.GoIdent) + ", " + out.imports.name(method.Output.GoIdent)
 }
 
-// signature returns the parameters and results of a handler. ctx and req are the names of the parameters, with a space.
-func (out *output) signature(method *protogen.Method, ctx, req string) string {
-	return fmt.Sprintf("(%scontext.Context, %s*%s) (*%s, error)",
-		ctx, req, out.imports.name(method.Input.GoIdent), out.imports.name(method.Output.GoIdent))
+// arguments returns the names of the parameters of a handler.
+func arguments(method *protogen.Method) []string {
+	names := []string{"ctx", "req"}
+	if method.Desc.IsStreamingClient() {
+		names[1] = "requests"
+	}
+	if method.Desc.IsStreamingServer() {
+		names = append(names, "replies")
+	}
+	return names
+}
+
+// signature returns the parameters and results of a handler; named says whether the parameters have names.
+func (out *output) signature(method *protogen.Method, named bool) string {
+	input, result := out.imports.name(method.Input.GoIdent), out.imports.name(method.Output.GoIdent)
+	types := []string{"context.Context", "*" + input}
+	if method.Desc.IsStreamingClient() {
+		types[1] = "*endpoint.Requests[" + input + "]"
+	}
+	results := "(*" + result + ", error)"
+	if method.Desc.IsStreamingServer() {
+		types = append(types, "*endpoint.Replies["+result+"]")
+		results = "error"
+	}
+	if named {
+		for i, name := range arguments(method) {
+			types[i] = name + " " + types[i]
+		}
+	}
+	return "(" + strings.Join(types, ", ") + ") " + results
+}
+
+// fieldTypes names the types of the fields of a Ref.
+func fieldTypes(service *protogen.Service) string {
+	var types []string
+	for _, method := range service.Methods {
+		if t := "endpoint." + kindOf(method).field; !slices.Contains(types, t) {
+			types = append(types, t)
+		}
+	}
+	if len(types) == 0 {
+		return "endpoint.Method"
+	}
+	last := len(types) - 1
+	if last == 0 {
+		return types[0]
+	}
+	return strings.Join(types[:last], ", ") + " and " + types[last]
 }

@@ -27,7 +27,7 @@ func newImports(gen *protogen.Plugin, file *protogen.File) imports {
 	}
 	needed := map[protogen.GoImportPath]bool{}
 	for _, service := range file.Services {
-		for _, method := range unary(service) {
+		for _, method := range service.Methods {
 			needed[method.Input.GoIdent.GoImportPath] = true
 			needed[method.Output.GoIdent.GoImportPath] = true
 		}

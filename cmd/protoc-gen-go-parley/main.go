@@ -3,8 +3,8 @@
 //
 // For the Go package of a .proto file that has services, it generates a sub-package whose name has "parley" added: what
 // belongs to example.com/gen/sayhi/v1;sayhiv1 goes into example.com/gen/sayhi/v1/sayhiv1parley. For each service there are a
-// Ref with the functions that make one, and the interface of an endpoint with the functions that register it. Streaming
-// methods are left out; a comment names them. The package parley.v1, which is the wire protocol, gets no output.
+// Ref with the functions that make one, and the interface of an endpoint with the functions that register it. The
+// package parley.v1, which is the wire protocol, gets no output.
 //
 // With buf, in buf.gen.yaml:
 //

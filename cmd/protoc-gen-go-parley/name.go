@@ -27,17 +27,23 @@ func fieldName(m *protogen.Method) string {
 	return m.GoName
 }
 
-// unary returns the methods that are generated.
-func unary(s *protogen.Service) []*protogen.Method {
-	var methods []*protogen.Method
-	for _, m := range s.Methods {
-		if !isStreaming(m) {
-			methods = append(methods, m)
-		}
-	}
-	return methods
+// kind is how many messages a method has in each direction.
+type kind struct {
+	field  string // the type of the field of the Ref, in package endpoint
+	make   string // the function that makes the field
+	handle string // the function that makes a ServiceMethod of a handler
 }
 
-func isStreaming(m *protogen.Method) bool {
-	return m.Desc.IsStreamingClient() || m.Desc.IsStreamingServer()
+// kindOf returns the kind of a method.
+func kindOf(m *protogen.Method) kind {
+	switch client, server := m.Desc.IsStreamingClient(), m.Desc.IsStreamingServer(); {
+	case client && server:
+		return kind{"BidiStreaming", "NewBidiStreaming", "HandleBidiStreaming"}
+	case client:
+		return kind{"ClientStreaming", "NewClientStreaming", "HandleClientStreaming"}
+	case server:
+		return kind{"ServerStreaming", "NewServerStreaming", "HandleServerStreaming"}
+	default:
+		return kind{"Method", "NewMethod", "Handle"}
+	}
 }

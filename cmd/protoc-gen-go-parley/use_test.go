@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -211,13 +212,31 @@ func TestUseUnimplemented(t *testing.T) {
 			t.Errorf("%s has no methods", service.Name)
 		}
 		for _, method := range service.Methods {
-			_, err := method.Call(t.Context(), method.NewRequest())
+			err := errors.New("it is called in another way")
+			switch {
+			case !method.IsStreaming():
+				_, err = method.Call(t.Context(), method.NewRequest())
+			case method.TakesOne():
+				err = method.ServeStream(nil, oneRequest{}, nil)
+			default:
+				err = method.ServeStream(nil, noStream{}, nil)
+			}
 			if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), method.Name()) {
 				t.Errorf("%s: got error %v, want codes.Unimplemented with the name", method.Name(), err)
 			}
 		}
 	}
 }
+
+// noStream is the stream of a handler that does not look at it.
+type noStream struct{ grpc.ServerStream }
+
+func (noStream) Context() context.Context { return context.Background() }
+
+// oneRequest is a stream with a request that is empty.
+type oneRequest struct{ noStream }
+
+func (oneRequest) RecvMsg(any) error { return nil }
 
 // names is an endpoint with odd names, of which only some are implemented.
 type names struct {

@@ -20,21 +20,29 @@ const MixedName = "streaming.v1.Mixed"
 
 // Full names of the methods of Mixed, as they travel and as interceptors see them.
 const (
-	MixedCallMethod = "streaming.v1.Mixed/Call"
-	MixedLastMethod = "streaming.v1.Mixed/Last"
+	MixedUploadMethod   = "streaming.v1.Mixed/Upload"
+	MixedCallMethod     = "streaming.v1.Mixed/Call"
+	MixedDownloadMethod = "streaming.v1.Mixed/Download"
+	MixedChatMethod     = "streaming.v1.Mixed/Chat"
+	MixedLastMethod     = "streaming.v1.Mixed/Last"
 )
 
 // MixedRef refers to an endpoint that implements Mixed. Its fields are the methods; their verbs are those of
-// endpoint.Method. It may be copied and used concurrently. The zero MixedRef refuses every call.
+// endpoint.ClientStreaming, endpoint.Method, endpoint.ServerStreaming and endpoint.BidiStreaming. It may be copied
+// and used concurrently. The zero MixedRef refuses every call.
 //
 // Mixed has streaming methods between others.
 type MixedRef struct {
+	// Upload streams up.
+	Upload endpoint.ClientStreaming[streamingv1.Part, streamingv1.Part]
 	// Call does not stream.
 	Call endpoint.Method[streamingv1.Part, streamingv1.Part]
+	// Download streams down.
+	Download endpoint.ServerStreaming[streamingv1.Part, streamingv1.Part]
+	// Chat streams both ways.
+	Chat endpoint.BidiStreaming[streamingv1.Part, streamingv1.Part]
 	// Last does not stream either.
 	Last endpoint.Method[streamingv1.Part, streamingv1.Part]
-
-	// Left out, because they are streaming: Upload, Download, Chat.
 
 	bound endpoint.Bound
 }
@@ -45,9 +53,12 @@ func (r MixedRef) Ref() endpoint.Ref { return r.bound.Ref() }
 // NewMixed returns a Ref to the endpoint that b is bound to, without a check that it exists.
 func NewMixed(b endpoint.Bound) MixedRef {
 	return MixedRef{
-		Call:  endpoint.NewMethod[streamingv1.Part, streamingv1.Part](b, MixedCallMethod),
-		Last:  endpoint.NewMethod[streamingv1.Part, streamingv1.Part](b, MixedLastMethod),
-		bound: b,
+		Upload:   endpoint.NewClientStreaming[streamingv1.Part, streamingv1.Part](b, MixedUploadMethod),
+		Call:     endpoint.NewMethod[streamingv1.Part, streamingv1.Part](b, MixedCallMethod),
+		Download: endpoint.NewServerStreaming[streamingv1.Part, streamingv1.Part](b, MixedDownloadMethod),
+		Chat:     endpoint.NewBidiStreaming[streamingv1.Part, streamingv1.Part](b, MixedChatMethod),
+		Last:     endpoint.NewMethod[streamingv1.Part, streamingv1.Part](b, MixedLastMethod),
+		bound:    b,
 	}
 }
 
@@ -76,8 +87,17 @@ func RegisterMixed(ctx context.Context, env endpoint.Env, name string, impl Mixe
 // MixedService returns the service for Register of an Env, for endpoints that implement several.
 func MixedService(impl MixedEndpoint) endpoint.Service {
 	return endpoint.Service{Name: MixedName, Methods: []endpoint.ServiceMethod{
+		endpoint.HandleClientStreaming(MixedUploadMethod, func(ctx context.Context, requests *endpoint.Requests[streamingv1.Part]) (*streamingv1.Part, error) {
+			return impl.Upload(ctx, requests)
+		}),
 		endpoint.Handle(MixedCallMethod, func(ctx context.Context, req *streamingv1.Part) (*streamingv1.Part, error) {
 			return impl.Call(ctx, req)
+		}),
+		endpoint.HandleServerStreaming(MixedDownloadMethod, func(ctx context.Context, req *streamingv1.Part, replies *endpoint.Replies[streamingv1.Part]) error {
+			return impl.Download(ctx, req, replies)
+		}),
+		endpoint.HandleBidiStreaming(MixedChatMethod, func(ctx context.Context, requests *endpoint.Requests[streamingv1.Part], replies *endpoint.Replies[streamingv1.Part]) error {
+			return impl.Chat(ctx, requests, replies)
 		}),
 		endpoint.Handle(MixedLastMethod, func(ctx context.Context, req *streamingv1.Part) (*streamingv1.Part, error) {
 			return impl.Last(ctx, req)
@@ -90,20 +110,39 @@ func MixedService(impl MixedEndpoint) endpoint.Service {
 //
 // Mixed has streaming methods between others.
 type MixedEndpoint interface {
+	// Upload streams up.
+	Upload(ctx context.Context, requests *endpoint.Requests[streamingv1.Part]) (*streamingv1.Part, error)
 	// Call does not stream.
 	Call(ctx context.Context, req *streamingv1.Part) (*streamingv1.Part, error)
+	// Download streams down.
+	Download(ctx context.Context, req *streamingv1.Part, replies *endpoint.Replies[streamingv1.Part]) error
+	// Chat streams both ways.
+	Chat(ctx context.Context, requests *endpoint.Requests[streamingv1.Part], replies *endpoint.Replies[streamingv1.Part]) error
 	// Last does not stream either.
 	Last(ctx context.Context, req *streamingv1.Part) (*streamingv1.Part, error)
-
-	// Left out, because they are streaming: Upload, Download, Chat.
 }
 
 // UnimplementedMixed answers every method with codes.Unimplemented.
 type UnimplementedMixed struct{}
 
+// Upload answers with codes.Unimplemented.
+func (UnimplementedMixed) Upload(context.Context, *endpoint.Requests[streamingv1.Part]) (*streamingv1.Part, error) {
+	return nil, endpoint.Unimplemented(MixedUploadMethod)
+}
+
 // Call answers with codes.Unimplemented.
 func (UnimplementedMixed) Call(context.Context, *streamingv1.Part) (*streamingv1.Part, error) {
 	return nil, endpoint.Unimplemented(MixedCallMethod)
+}
+
+// Download answers with codes.Unimplemented.
+func (UnimplementedMixed) Download(context.Context, *streamingv1.Part, *endpoint.Replies[streamingv1.Part]) error {
+	return endpoint.Unimplemented(MixedDownloadMethod)
+}
+
+// Chat answers with codes.Unimplemented.
+func (UnimplementedMixed) Chat(context.Context, *endpoint.Requests[streamingv1.Part], *endpoint.Replies[streamingv1.Part]) error {
+	return endpoint.Unimplemented(MixedChatMethod)
 }
 
 // Last answers with codes.Unimplemented.
@@ -114,13 +153,17 @@ func (UnimplementedMixed) Last(context.Context, *streamingv1.Part) (*streamingv1
 // StreamsName is the full name of the service Streams.
 const StreamsName = "streaming.v1.Streams"
 
+// Full names of the methods of Streams, as they travel and as interceptors see them.
+const (
+	StreamsChatMethod = "streaming.v1.Streams/Chat"
+)
+
 // StreamsRef refers to an endpoint that implements Streams. Its fields are the methods; their verbs are those of
-// endpoint.Method. It may be copied and used concurrently. The zero StreamsRef refuses every call.
+// endpoint.BidiStreaming. It may be copied and used concurrently. The zero StreamsRef refuses every call.
 //
 // Streams has nothing else.
 type StreamsRef struct {
-
-	// Left out, because they are streaming: Chat.
+	Chat endpoint.BidiStreaming[streamingv1.Part, streamingv1.Part]
 
 	bound endpoint.Bound
 }
@@ -131,6 +174,7 @@ func (r StreamsRef) Ref() endpoint.Ref { return r.bound.Ref() }
 // NewStreams returns a Ref to the endpoint that b is bound to, without a check that it exists.
 func NewStreams(b endpoint.Bound) StreamsRef {
 	return StreamsRef{
+		Chat:  endpoint.NewBidiStreaming[streamingv1.Part, streamingv1.Part](b, StreamsChatMethod),
 		bound: b,
 	}
 }
@@ -159,7 +203,11 @@ func RegisterStreams(ctx context.Context, env endpoint.Env, name string, impl St
 
 // StreamsService returns the service for Register of an Env, for endpoints that implement several.
 func StreamsService(impl StreamsEndpoint) endpoint.Service {
-	return endpoint.Service{Name: StreamsName}
+	return endpoint.Service{Name: StreamsName, Methods: []endpoint.ServiceMethod{
+		endpoint.HandleBidiStreaming(StreamsChatMethod, func(ctx context.Context, requests *endpoint.Requests[streamingv1.Part], replies *endpoint.Replies[streamingv1.Part]) error {
+			return impl.Chat(ctx, requests, replies)
+		}),
+	}}
 }
 
 // StreamsEndpoint is an endpoint that implements Streams. Embed UnimplementedStreams to stay compatible when
@@ -167,9 +215,13 @@ func StreamsService(impl StreamsEndpoint) endpoint.Service {
 //
 // Streams has nothing else.
 type StreamsEndpoint interface {
-
-	// Left out, because they are streaming: Chat.
+	Chat(ctx context.Context, requests *endpoint.Requests[streamingv1.Part], replies *endpoint.Replies[streamingv1.Part]) error
 }
 
 // UnimplementedStreams answers every method with codes.Unimplemented.
 type UnimplementedStreams struct{}
+
+// Chat answers with codes.Unimplemented.
+func (UnimplementedStreams) Chat(context.Context, *endpoint.Requests[streamingv1.Part], *endpoint.Replies[streamingv1.Part]) error {
+	return endpoint.Unimplemented(StreamsChatMethod)
+}
