@@ -89,6 +89,11 @@ stock: programs $(TMP)/stock/ready ## Reach the SayHi server from Python and Nod
 	@PARLEY_ROOT=. PARLEY_PYTHON=$(TMP)/stock/python/bin/python PARLEY_NODE=node NODE_PATH=$(TMP)/stock/node_modules \
 		$(BIN)/demo -bin $(BIN) -port $(PORT) stock
 
+.PHONY: grpcurl
+grpcurl: programs ## List, describe and call the SayHi server with grpcurl
+	@$(GO) build -modfile=tools/go.mod -o $(BIN)/grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl
+	@$(BIN)/demo -bin $(BIN) -port $(PORT) grpcurl
+
 $(TMP)/stock/ready: examples/stock/requirements.txt examples/stock/package-lock.json
 	@rm -rf $(TMP)/stock && mkdir -p $(TMP)/stock
 	python3 -m venv $(TMP)/stock/python

@@ -75,6 +75,11 @@ func (d *delivery) relay(ev *session.Event) {
 	}
 	if r.box.Post(m) == 0 {
 		r.release()
+		if m.stream != nil {
+			d.link.Take(ev.Account, ev.Cost)
+			m.endStream(errEnvStopped())
+			return
+		}
 		d.refuse(ev, errEnvStopped())
 	}
 }

@@ -21,6 +21,9 @@ func TestDemo(t *testing.T) {
 			if name == "stock" && os.Getenv(rootVariable) == "" {
 				t.Skip("needs packages of other languages: run make stock")
 			}
+			if name == "grpcurl" {
+				t.Skip("needs grpcurl among the programs: run make grpcurl")
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			var out strings.Builder

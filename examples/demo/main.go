@@ -1,7 +1,7 @@
 // Demo runs the example programs together, prints their lines, and checks that the expected ones appear in the right
 // order:
 //
-//	demo -bin DIRECTORY sayhi|cluster|stock
+//	demo -bin DIRECTORY sayhi|cluster|stock|grpcurl
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 )
 
 // scenarios are the demos, by name.
-var scenarios = map[string]func(context.Context, *stage) error{"sayhi": sayHi, "cluster": cluster, "stock": stock}
+var scenarios = map[string]func(context.Context, *stage) error{"sayhi": sayHi, "cluster": cluster, "stock": stock, "grpcurl": grpcurl}
 
 func main() {
 	bin := flag.String("bin", ".", "`DIRECTORY` of the programs")
@@ -39,7 +39,7 @@ func main() {
 func run(ctx context.Context, out io.Writer, bin string, port int, name string) error {
 	scenario := scenarios[name]
 	if scenario == nil {
-		return fmt.Errorf("no demo %q: there are sayhi, cluster and stock", name)
+		return fmt.Errorf("no demo %q: there are sayhi, cluster, stock and grpcurl", name)
 	}
 	bin, err := filepath.Abs(bin)
 	if err != nil {
