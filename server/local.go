@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
@@ -16,6 +15,7 @@ import (
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/credit"
+	"github.com/parley-rpc/parley/internal/identity"
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
@@ -92,18 +92,7 @@ func (local) Network() string { return "local" }
 func (local) String() string  { return "local" }
 
 // here is who sends a local message.
-var here = &peer.Peer{Addr: local{}, AuthInfo: inProcess{}}
-
-// inProcess is what is known of who is in the same program: nobody can listen in.
-type inProcess struct{}
-
-// AuthType implements credentials.AuthInfo.
-func (inProcess) AuthType() string { return "local" }
-
-// GetCommonAuthInfo implements what grpc-go looks for.
-func (inProcess) GetCommonAuthInfo() credentials.CommonAuthInfo {
-	return credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}
-}
+var here = &peer.Peer{Addr: local{}, AuthInfo: identity.InProcess{}}
 
 // Go implements endpoint.Caller.
 func (l *localCaller) Go(f func()) { l.server.Go(f) }

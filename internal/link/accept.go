@@ -13,6 +13,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
+	"github.com/parley-rpc/parley/internal/identity"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -91,7 +92,7 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {
 		token:   token,
 		session: session.New(limits, session.LimitsFromProto(hello.GetLimits())),
 
-		principal: principal(stream.Context()),
+		principal: identity.Principal(stream.Context()),
 	}
 	capabilities := slices.DeleteFunc(c.capabilities(), func(has string) bool { return !slices.Contains(hello.GetCapabilities(), has) })
 	l.agree(capabilities)

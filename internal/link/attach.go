@@ -3,19 +3,16 @@ package link
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
-	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-rpc/parley/endpoint"
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
+	"github.com/parley-rpc/parley/internal/identity"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -36,7 +33,7 @@ func attached(stream Stream, c *Config, a *parleyv1.Attach) (*Carrier, error) {
 	if l == nil || !l.session.Resumable() {
 		return refuse(parleyv1.Refusal_REASON_UNKNOWN, "no such session")
 	}
-	if subtle.ConstantTimeCompare(l.token, a.GetToken()) != 1 || l.principal != principal(stream.Context()) {
+	if subtle.ConstantTimeCompare(l.token, a.GetToken()) != 1 || l.principal != identity.Principal(stream.Context()) {
 		return refuse(parleyv1.Refusal_REASON_DENIED, "the token or the principal is not that of the session")
 	}
 	l.mu.Lock()
@@ -176,35 +173,4 @@ func (l *Link) attach(ctx context.Context, cc grpc.ClientConnInterface) (refusal
 		old.end()
 	}
 	return nil, nil
-}
-
-// principal returns what the carrier of a stream has authenticated: the first SPIFFE id, URI, DNS name, email or IP address of the peer's
-// certificate, its subject, or its key, so that no certificate counts as none; empty if there is no certificate, or none that crypto/tls
-// has verified.
-func principal(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return ""
-	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.VerifiedChains) == 0 || len(info.State.PeerCertificates) == 0 {
-		return ""
-	}
-	certificate := info.State.PeerCertificates[0]
-	switch {
-	case info.SPIFFEID != nil:
-		return info.SPIFFEID.String()
-	case len(certificate.URIs) > 0:
-		return certificate.URIs[0].String()
-	case len(certificate.DNSNames) > 0:
-		return certificate.DNSNames[0]
-	case len(certificate.EmailAddresses) > 0:
-		return certificate.EmailAddresses[0]
-	case len(certificate.IPAddresses) > 0:
-		return certificate.IPAddresses[0].String()
-	}
-	if subject := certificate.Subject.String(); subject != "" {
-		return subject
-	}
-	return fmt.Sprintf("key %x", sha256.Sum256(certificate.RawSubjectPublicKeyInfo))
 }

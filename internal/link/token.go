@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+
+	"github.com/parley-rpc/parley/internal/identity"
 )
 
 // listener is what is known of who answers a stream that this side has opened.
@@ -16,7 +18,7 @@ type listener struct {
 }
 
 func listenerOf(cc grpc.ClientConnInterface, stream context.Context) listener {
-	at := listener{remote: remoteAddr(stream), principal: principal(stream)}
+	at := listener{remote: remoteAddr(stream), principal: identity.Principal(stream)}
 	if c, ok := cc.(Conn); ok {
 		at.address = c.Address
 	}

@@ -1,17 +1,8 @@
 package link
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"net"
-	"net/url"
 	"testing"
 	"testing/synctest"
-
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 
 	"github.com/parley-rpc/parley/endpoint"
 )
@@ -83,37 +74,6 @@ func TestImpostor(t *testing.T) {
 			}
 			r.wg.Wait()
 		})
-	}
-}
-
-// TestPrincipal: every verified certificate has one, and nothing else.
-func TestPrincipal(t *testing.T) {
-	id := &url.URL{Scheme: "spiffe", Host: "x", Path: "/y"}
-	for _, test := range []struct {
-		certificate x509.Certificate
-		want        string
-	}{
-		{x509.Certificate{URIs: []*url.URL{id}, DNSNames: []string{"d"}}, "spiffe://x/y"},
-		{x509.Certificate{DNSNames: []string{"d", "e"}, EmailAddresses: []string{"m@d"}}, "d"},
-		{x509.Certificate{EmailAddresses: []string{"m@d"}, IPAddresses: []net.IP{{1, 2, 3, 4}}}, "m@d"},
-		{x509.Certificate{IPAddresses: []net.IP{{1, 2, 3, 4}}, Subject: pkix.Name{CommonName: "c"}}, "1.2.3.4"},
-		{x509.Certificate{Subject: pkix.Name{CommonName: "c"}}, "CN=c"},
-		{x509.Certificate{RawSubjectPublicKeyInfo: []byte("k")}, "key 8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a"},
-	} {
-		state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{&test.certificate}}
-		ctx := func() context.Context {
-			return peer.NewContext(t.Context(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: state}})
-		}
-		if got := principal(ctx()); got != "" {
-			t.Errorf("a certificate that nobody has verified stands for %q", got)
-		}
-		state.VerifiedChains = [][]*x509.Certificate{{&test.certificate}}
-		if got := principal(ctx()); got != test.want {
-			t.Errorf("principal = %q, want %q", got, test.want)
-		}
-	}
-	if got := principal(t.Context()); got != "" {
-		t.Errorf("nothing stands for %q", got)
 	}
 }
 
