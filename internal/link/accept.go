@@ -102,7 +102,7 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {
 		for _, old := range unknown {
 			old.finish(ended("the dialler has opened another session", nil), retired, false) // that it broke was told
 		}
-	case errTableClosed:
+	case errTableClosed, errCrowded:
 		return nil, status.Error(codes.Unavailable, "parley: "+err.Error())
 	default:
 		return nil, sendRefusal(stream, c, &parleyv1.Refusal{Reason: parleyv1.Refusal_REASON_DENIED, Message: err.Error()})

@@ -27,6 +27,8 @@ type Config struct {
 	Resume bool
 	// StreamAge is when a listener has the dialler move a session to another stream, give or take a tenth; zero for never.
 	StreamAge time.Duration
+	// PeerSessions is how many live sessions one peer may have opened; zero for any number.
+	PeerSessions int
 	// Closing reports whether the Env takes no new sessions; those that it has may attach. Nil means that it is not.
 	Closing func() bool
 	// Handler gets what links receive.

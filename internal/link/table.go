@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"sync"
+
+	"github.com/parley-rpc/parley/internal/identity"
 )
 
 // mostPast is how many tokens of sessions that are over are kept.
@@ -16,6 +18,7 @@ type Table struct {
 	mu    sync.Mutex // taken while a link's mu is held, never the other way round
 	links []*Link
 	byEnv map[string][]*Link // the oldest first
+	peers map[string]int     // how many each peer has dialled, by Link.owner
 	ids   map[string]*Link   // those that peers have dialled, by session
 
 	past   map[string]*credential // of the last dialled session with an Env that is over
@@ -31,7 +34,7 @@ type Table struct {
 // NewTable returns an empty table.
 func NewTable() *Table {
 	return &Table{
-		byEnv: make(map[string][]*Link), ids: make(map[string]*Link), past: make(map[string]*credential), closed: make(chan struct{}),
+		byEnv: make(map[string][]*Link), peers: make(map[string]int), ids: make(map[string]*Link), past: make(map[string]*credential), closed: make(chan struct{}),
 		mostDetached: mostDetached, mostDetachedBytes: mostDetachedBytes,
 	}
 }
@@ -56,11 +59,12 @@ func (t *Table) isClosed() bool {
 
 var (
 	errTaken       = errors.New("this Env id has a live session here, and the hello does not bring its token")
+	errCrowded     = errors.New("this peer has as many sessions as one may have (parley.WithPeerSessions)")
 	errTableClosed = errors.New("this Env is shut down, or being shut down")
 )
 
 // add adds l. It fails with errTaken if l claims the id of a live Env without the token of a session with it or its
-// authenticated principal, and with errTableClosed. Sessions of which the dialler may not know, because their stream broke before it has sent anything after its hello, do not
+// authenticated principal, with errCrowded if the peer that has dialled it has too many, and with errTableClosed. Sessions of which the dialler may not know, because their stream broke before it has sent anything after its hello, do not
 // count: they are returned, to be ended.
 func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 	t.mu.Lock()
@@ -77,10 +81,14 @@ func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 		}
 		unknown = slices.Clone(same)
 	}
-	t.links = append(t.links, l)
 	if !l.dialled {
+		if most := l.config.PeerSessions; most > 0 && t.peers[l.owner()] >= most {
+			return nil, errCrowded
+		}
+		t.peers[l.owner()]++
 		t.ids[l.peer.Session] = l
 	}
+	t.links = append(t.links, l)
 	if id != "" {
 		t.byEnv[id] = append(t.byEnv[id], l)
 	}
@@ -108,7 +116,7 @@ func (t *Table) Remove(l *Link) {
 	defer t.mu.Unlock()
 	t.links = without(t.links, l)
 	if !l.dialled {
-		delete(t.ids, l.peer.Session)
+		t.forgetLocked(l)
 	} else if l.peer.EnvID != "" {
 		t.rememberLocked(l)
 	}
@@ -116,6 +124,26 @@ func (t *Table) Remove(l *Link) {
 		t.byEnv[l.peer.EnvID] = same
 	} else {
 		delete(t.byEnv, l.peer.EnvID)
+	}
+}
+
+// owner says who has dialled l, as far as anybody knows.
+func (l *Link) owner() string {
+	if l.principal != "" {
+		return "principal " + l.principal
+	}
+	return "host " + identity.Host(l.peer.Remote)
+}
+
+// forgetLocked forgets a session that a peer has dialled, once.
+func (t *Table) forgetLocked(l *Link) {
+	if t.ids[l.peer.Session] != l {
+		return
+	}
+	delete(t.ids, l.peer.Session)
+	owner := l.owner()
+	if t.peers[owner]--; t.peers[owner] == 0 {
+		delete(t.peers, owner)
 	}
 }
 
