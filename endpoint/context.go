@@ -5,6 +5,7 @@ import (
 
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
 	"github.com/parley-rpc/parley/internal/callctx"
+	"github.com/parley-rpc/parley/internal/identity"
 )
 
 // handling is what the context of a handler or callback knows of it. Package server implements it.
@@ -58,6 +59,18 @@ func Self(ctx context.Context) (ref Ref, ok bool) {
 func Sender(ctx context.Context) (peer Peer, ok bool) {
 	ok = inHandler(ctx, func(h handling) { peer = h.Sender() })
 	return peer, ok
+}
+
+// Principal returns who has sent the message, inside a handler or an interceptor: what the carrier of the message has authenticated, which is the
+// first SPIFFE id, URI, DNS name, email or IP address of the peer's certificate, else its subject, else its key. Of a message that was
+// relayed that is the relay; of an ordinary gRPC call, its client. It reports false where nothing was authenticated: over plaintext, with TLS
+// without a client certificate or with one that only a callback of the program has verified, inside callbacks such as OnStart, and for
+// messages of this Env itself, whose peer.FromContext has the AuthType "local".
+//
+// Unlike what Sender says, it is no claim of the peer.
+func Principal(ctx context.Context) (name string, ok bool) {
+	name = identity.Principal(ctx)
+	return name, name != ""
 }
 
 // Bind turns a Ref that came in a message into one that can be called, inside the handler that has the context ctx;
