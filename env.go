@@ -71,15 +71,17 @@ func newEnv(opts []Option) (*Env, error) {
 		Limits:  e.settings.limits,
 		Resume:  true,
 
-		StreamAge: e.settings.streamAge,
-		Handler:   handler{e},
-		Table:     e.table,
+		StreamAge:    e.settings.streamAge,
+		PeerSessions: e.settings.peerSessions,
+
+		Handler: handler{e},
+		Table:   e.table,
 	}
 	e.server = server.New(server.Config{
 		Link: config, Ref: e.ref, Bind: e.Bind, Logger: e.settings.logger,
 		AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout, Interceptor: chain(e.settings.interceptors),
 		StreamInterceptor: chainStream(e.settings.streamInterceptors),
-		Lost:              e.lost(),
+		RelayPolicy:       e.settings.relayPolicy, Lost: e.lost(),
 	})
 	config.Closing = e.server.IsClosed
 	e.client = client.New(client.Config{

@@ -123,11 +123,19 @@ func ofCaller(md metadata.MD) metadata.MD {
 	return own
 }
 
+// someone is who makes a call of which the gRPC server does not say where it comes from.
+var someone = &peer.Peer{Addr: elsewhere{}}
+
+type elsewhere struct{}
+
+func (elsewhere) Network() string { return "unknown" }
+func (elsewhere) String() string  { return "unknown" }
+
 // faceCaller carries what is called by an ordinary gRPC call.
 func (s *Server) faceCaller(stream grpc.ServerStream, name string) endpoint.Caller {
 	from, ok := peer.FromContext(stream.Context())
 	if !ok || from.Addr == nil {
-		from = here
+		from = someone // and not this Env, which a policy may trust
 	}
 	return &localCaller{server: s, name: name, from: from, window: func(h *hosted) *localWindow { return &h.face }}
 }

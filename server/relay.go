@@ -9,6 +9,8 @@ import (
 	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
@@ -56,7 +58,7 @@ type relayed struct {
 
 // relay posts a message to be passed on.
 func (d *delivery) relay(ev *session.Event) {
-	if err := d.mayRelay(ev.To.EnvID); err != nil {
+	if err := d.mayRelay(ev); err != nil {
 		d.refuse(ev, err)
 		return
 	}
@@ -84,10 +86,37 @@ func (d *delivery) relay(ev *session.Event) {
 	}
 }
 
-// mayRelay returns why nothing can be passed on to an Env, or nil.
-func (d *delivery) mayRelay(envID string) *endpoint.Error {
-	if d.server.config.Link.Table.Get(envID) == nil {
-		return notHere(envID)
+// mayRelay returns why a message is not passed on, or nil. The policy comes first: who may not call an Env does not learn that it is here.
+func (d *delivery) mayRelay(ev *session.Event) *endpoint.Error {
+	if d.server.config.RelayPolicy != nil {
+		if err := d.askPolicy(ev); err != nil {
+			return err
+		}
+	}
+	if d.server.config.Link.Table.Get(ev.To.EnvID) == nil {
+		return notHere(ev.To.EnvID)
+	}
+	return nil
+}
+
+// askPolicy returns why the policy for relays refuses a message, or nil. One that panics has not allowed it, and ends neither the session nor the program.
+func (d *delivery) askPolicy(ev *session.Event) (refused *endpoint.Error) {
+	defer func() {
+		if v := recover(); v != nil {
+			d.server.log.warn("parley: the policy for relays panicked", "method", ev.To.Method, "panic", v)
+			refused = failure(endpoint.ReasonPanic, endpoint.NotExecuted, "the policy for relays panicked")
+		}
+	}()
+	to, err := endpoint.NewClientRef(ev.To.Endpoint, ev.To.EnvID)
+	if err != nil {
+		return notHere(ev.To.EnvID) // what is no Env id is that of nobody
+	}
+	ctx := peer.NewContext(d.server.life, d.link.Carrier())
+	if len(ev.Metadata) > 0 {
+		ctx = metadata.NewIncomingContext(ctx, wire.MD(ev.Metadata))
+	}
+	if err := d.server.config.RelayPolicy(ctx, "/"+ev.To.Method, to); err != nil {
+		return handlerError(err)
 	}
 	return nil
 }
