@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/parley-rpc/parley"
 	"github.com/parley-rpc/parley/endpoint"
+	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
 	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
 	"github.com/parley-rpc/parley/internal/leaktest"
@@ -357,4 +359,49 @@ func TestLimitsOfPeers(t *testing.T) {
 		t.Errorf("a third session of one peer: %v", err)
 	}
 	end(t, one, two, three, other, env)
+}
+
+// TestRawPolicy: what a program can write that is not made with this library does not get round a policy.
+func TestRawPolicy(t *testing.T) {
+	p := parsePolicy(t, `{"name": "raw",
+		"deny_rules": [{"name": "guests", "request": {"headers": [{"key": "role", "values": ["guest"]}]}}, {"name": "stuck", "request": {"endpoints": ["stuck"]}}],
+		"allow_rules": [{"name": "hi", "request": {"paths": ["/sayhi.v1.SayHi/Hi"]}}]}`)
+	h := newHost(t, parley.WithUnaryInterceptors(p.Unary()), parley.WithRelayPolicy(p.Relay))
+	r := h.open()
+	role := func(value string) *parleyv1.Metadata { return &parleyv1.Metadata{Key: "role", Value: value} }
+	another := uuid.NewString()
+	json := func(text string) *parleyv1.Ask { return &parleyv1.Ask{Payload: &parleyv1.Ask_Json{Json: text}} }
+	for i, test := range []struct {
+		name   string
+		ask    *parleyv1.Ask
+		target *parleyv1.Target
+		md     []*parleyv1.Metadata
+		want   codes.Code
+	}{
+		{"in JSON", json("{}"), target("hi", hiMethod), nil, codes.OK},
+		{"a guest in JSON", json("{}"), target("hi", hiMethod), []*parleyv1.Metadata{role("guest")}, codes.PermissionDenied},
+		{"a guest twice", json("{}"), target("hi", hiMethod), []*parleyv1.Metadata{role("guest"), role("guest")}, codes.PermissionDenied},
+		{"a guest in another case", json("{}"), target("hi", hiMethod), []*parleyv1.Metadata{{Key: "Role", Value: "guest"}}, codes.InvalidArgument},
+		{"a method that no rule allows", json("{}"), target("hi", "sayhi.v1.SayHi/Bye"), nil, codes.PermissionDenied},
+		{"a method with its slash", json("{}"), target("hi", "/"+hiMethod), nil, codes.InvalidArgument},
+		{"a method in another case", json("{}"), target("hi", strings.ToLower(hiMethod)), nil, codes.Unimplemented},
+		{"a denied endpoint", json("{}"), target("stuck", hiMethod), nil, codes.PermissionDenied},
+		{"a denied endpoint that is called another", json("{}"), target("stuck", hiMethod), []*parleyv1.Metadata{{Key: parley.EndpointKey, Value: "hi"}}, codes.PermissionDenied},
+		{"a denied endpoint in another case", json("{}"), target("Stuck", hiMethod), nil, codes.NotFound},
+		{"a denied endpoint by the id of the Env", json("{}"), &parleyv1.Target{EnvId: h.env.ID(), Endpoint: "stuck", Method: hiMethod}, nil, codes.PermissionDenied},
+		{"by the id in another case", json("{}"), &parleyv1.Target{EnvId: strings.ToUpper(h.env.ID()), Endpoint: "stuck", Method: hiMethod}, nil, codes.InvalidArgument},
+		{"relayed", json("{}"), &parleyv1.Target{EnvId: another, Endpoint: "hi", Method: hiMethod}, nil, codes.Unavailable},
+		{"a guest, relayed", json("{}"), &parleyv1.Target{EnvId: another, Endpoint: "hi", Method: hiMethod}, []*parleyv1.Metadata{role("guest")}, codes.PermissionDenied},
+		{"a denied endpoint, relayed", json("{}"), &parleyv1.Target{EnvId: another, Endpoint: "stuck", Method: hiMethod}, nil, codes.PermissionDenied},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.ask.Id = uint64(i + 1)
+			test.ask.Destination, test.ask.Metadata = &parleyv1.Ask_Target{Target: test.target}, test.md
+			r.put(envelopeOf(test.ask))
+			if st := status.FromProto(r.reply(test.ask.GetId()).GetStatus()); st.Code() != test.want {
+				t.Errorf("answered %v, want %v", st, test.want)
+			}
+		})
+	}
+	r.works(100)
 }
