@@ -21,7 +21,7 @@ TESTDATA := cmd/protoc-gen-go-parley/internal/testdata
 # The protocol as it was published, for make breaking.
 IMAGE := tools/image/parley-v1-r1.binpb
 # Hand-written and generated Go files; testdata is what other modules and packages are made of.
-GO_DIRS := $(wildcard *.go) bench client cmd endpoint examples gen internal server
+GO_DIRS := $(wildcard *.go) bench client cmd endpoint examples gen internal policy server
 # The race detector needs a C compiler.
 RACE := $(if $(shell command -v gcc clang 2>/dev/null),-race)
 
@@ -83,6 +83,10 @@ demo: programs ## Run the SayHi server, and its client on the same port
 .PHONY: demo-cluster
 demo-cluster: programs ## Run a master and two workers, kill some, and see them come back
 	@$(BIN)/demo -bin $(BIN) -port $(PORT) cluster
+
+.PHONY: demo-secure
+demo-secure: programs ## Run a server with mutual TLS and a policy, and clients that are allowed more or less
+	@$(BIN)/secure
 
 .PHONY: stock
 stock: programs $(TMP)/stock/ready ## Reach the SayHi server from Python and Node by stock gRPC, and by hand
