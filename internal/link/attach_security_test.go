@@ -97,6 +97,7 @@ func TestAttachByPrincipal(t *testing.T) {
 		n := newNetwork()
 		h, first := n.opens(authenticated(t.Context(), "me"), t, &parleyv1.Hello{Capabilities: []string{resume}})
 		welcome := h.Welcome
+		synctest.Wait() // an attach may not overtake the beginning of the session
 		attach := func(as string, epoch uint64) *wire.Head {
 			ctx := t.Context()
 			if as != "" {
