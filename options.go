@@ -126,23 +126,23 @@ func WithMaxMessageSize(bytes int) Option {
 	return func(s *settings) { s.limits.MessageBytes = uint64(max(bytes, 1)) }
 }
 
-// WithMaxPending sets how many messages of one session may wait for an answer of this Env at a time: asks, lookups, and sends that want a receipt. One too many fails
-// with endpoint.ErrOverloaded, alone. The default is 65,536.
+// WithMaxPending sets how many messages of one session may wait for an answer of this Env at a time: asks, lookups, and sends that want a receipt.
+// One too many fails with endpoint.ErrOverloaded, alone. The default is 65,536.
 func WithMaxPending(n int) Option { return func(s *settings) { s.limits.Pending = atLeastOne(n) } }
 
-// WithMaxEndpoints sets to how many endpoints of this Env, or behind it, one session may send in its life; each costs an account of its window. One too many fails
-// with endpoint.ErrOverloaded at its sender; a peer that sends it all the same has its session ended. The default is 65,536.
+// WithMaxEndpoints sets to how many endpoints of this Env, or behind it, one session may send in its life; each costs an account of its window. One
+// too many fails with endpoint.ErrOverloaded at its sender; a peer that sends it all the same has its session ended. The default is 65,536.
 func WithMaxEndpoints(n int) Option { return func(s *settings) { s.limits.Mailboxes = atLeastOne(n) } }
 
 func atLeastOne(n int) uint32 { return uint32(min(max(n, 1), math.MaxUint32)) }
 
-// WithPeerSessions sets how many sessions one peer may have with this Env that it has opened, those included that have lost their stream and wait for another one. A peer
-// is a principal (endpoint.Principal); without that, an IPv4 address, or 64 bits of an IPv6 one, so all programs behind one NAT or proxy count as
-// one. A further session is refused with codes.Unavailable. The default is 1,024; 0 means any number.
+// WithPeerSessions sets how many sessions one peer may have with this Env that it has opened, those included that have lost their stream and wait for
+// another one. A peer is a principal (endpoint.Principal); without that, an IPv4 address, or 64 bits of an IPv6 one, so all programs behind one NAT
+// or proxy count as one. A further session is refused with codes.Unavailable. The default is 1,024; 0 means any number.
 func WithPeerSessions(n int) Option { return func(s *settings) { s.peerSessions = max(n, 0) } }
 
-// WithRelayPolicy has f called for each message that a peer wants passed on to an endpoint of another Env: a gRPC status error refuses it, and its sender gets
-// that; nil lets it pass. The context has the peer (peer.FromContext, endpoint.Principal) and the metadata; fullMethod is
+// WithRelayPolicy has f called for each message that a peer wants passed on to an endpoint of another Env: a gRPC status error refuses it, and its
+// sender gets that; nil lets it pass. The context has the peer (peer.FromContext, endpoint.Principal) and the metadata; fullMethod is
 // "/package.Service/Method", as the peer says; to is in client mode. The Env that gets the message sees this Env as its sender, so nobody after f can
 // tell who has sent it. f may be called concurrently, holds up all that comes from the peer, and must not wait. Lookups are passed on without it.
 //

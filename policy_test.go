@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-rpc/parley"
@@ -67,7 +68,8 @@ func (c *tally) Bye(context.Context, *sayhiv1.ByeRequest) (*sayhiv1.ByeReply, er
 
 func (c *tally) OnError(_ context.Context, err error) { c.errors <- err }
 
-// TestPolicy: a policy decides by principal, endpoint, method and header, whichever way a message comes; what it does not allow is denied, and no handler runs.
+// TestPolicy: a policy decides by principal, endpoint, method and header, whichever way a message comes; what it does not allow is denied, and no
+// handler runs.
 func TestPolicy(t *testing.T) {
 	leaktest.Check(t)
 	a := newAuthority(t)
@@ -404,4 +406,48 @@ func TestRawPolicy(t *testing.T) {
 		})
 	}
 	r.works(100)
+}
+
+// nameless is a stream of which the gRPC server does not say where it comes from.
+type nameless struct{ grpc.ServerStream }
+
+func (n nameless) Context() context.Context {
+	return peer.NewContext(n.ServerStream.Context(), &peer.Peer{})
+}
+
+// TestCallFromNowhere: an ordinary call of an unknown origin is not taken for one of the Env itself.
+func TestCallFromNowhere(t *testing.T) {
+	leaktest.Check(t)
+	host, err := parley.New(parley.WithUnaryInterceptors(parsePolicy(t, `{"name": "p", "allow_rules": [{"name": "itself", "source": {"principals": ["local"]}}]}`).Unary()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(append(parley.ServerOptions(host), grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+		return next(srv, nameless{s})
+	}))...)
+	if err := host.Mount(server, listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	ref := registerWhoever(t, host, "hi")
+	if _, err := boundAt(t, host, ref.Ref()).Hi.AskSync(soon(t), &sayhiv1.HiRequest{}); err != nil {
+		t.Errorf("the Env itself: %v", err)
+	}
+	cc := dialFace(t, host, "")
+	if _, err := sayhiv1.NewSayHiClient(cc).Hi(soon(t), &sayhiv1.HiRequest{}); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("a call from nowhere: %v", err)
+	}
+	if err := cc.Close(); err != nil {
+		t.Error(err)
+	}
+	end(t, host)
+	server.Stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
 }

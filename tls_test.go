@@ -198,8 +198,8 @@ func TestPrincipal(t *testing.T) {
 	end(t, caller, unsafe, behind, hub, plain)
 }
 
-// TestMutualTLS: who has no certificate, or one of another authority, opens no session, and its messages have not been executed; nor does anybody trust a listener
-// with a certificate of another authority.
+// TestMutualTLS: who has no certificate, or one of another authority, opens no session, and its messages have not been executed; nor does anybody
+// trust a listener with a certificate of another authority.
 func TestMutualTLS(t *testing.T) {
 	leaktest.Check(t)
 	a, other := newAuthority(t), newAuthority(t)
@@ -260,8 +260,8 @@ func sessionIDs(env *parley.Env) []string {
 	return ids
 }
 
-// TestTokenExpires: tokens are shown and checked for each message. One that has expired ends the calls that have it, and neither the session nor those beside
-// them; not even a call that runs.
+// TestTokenExpires: tokens are shown and checked for each message. One that has expired ends the calls that have it, and neither the session nor
+// those beside them; not even a call that runs.
 func TestTokenExpires(t *testing.T) {
 	leaktest.Check(t)
 	a := newAuthority(t)

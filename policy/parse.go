@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -35,10 +36,11 @@ type headerDocument struct {
 	Values []string `json:"values"`
 }
 
-// Parse returns the policy that text is the JSON of. It makes the checks of grpc-go: there are a name and at least one allow rule, each rule has a name, each
-// header a key that a policy may look at, and values, and there are no other fields. It also refuses what grpc-go takes in silence, and what could
-// only make a rule match less than it seems to: text after the policy, a field that comes twice, two rules of one name, a "*" in the middle of a
-// value (but a header's), a path that does not begin with "/", and names that no endpoint can have. The audit_logging_options of grpc-go are not supported.
+// Parse returns the policy that text is the JSON of. It makes the checks of grpc-go: there are a name and at least one allow rule, each rule has a
+// name, each header a key that a policy may look at, and values, and there are no other fields. It also refuses what grpc-go takes in silence, and
+// what could only make a rule match less than it seems to: text after the policy, a field that comes twice, two rules of one name, a "*" in the
+// middle of a value (but a header's), a path that does not begin with "/", and names that no endpoint can have. The audit_logging_options of grpc-go
+// are not supported.
 func Parse(text []byte) (*Policy, error) {
 	p, err := parse(text)
 	if err != nil {
@@ -77,8 +79,8 @@ func parse(text []byte) (*Policy, error) {
 	return &Policy{name: d.Name, deny: deny, allow: allow}, nil
 }
 
-// refuseRepeated reads one JSON value, and fails if an object in it has a field twice: encoding/json would keep the last one only. As there, case does
-// not make another field. Who calls it has decoded the value, so it is no deeper than encoding/json allows.
+// refuseRepeated reads one JSON value, and fails if an object in it has a field twice: encoding/json would keep the last one only. As there, case
+// does not make another field. Who calls it has decoded the value, so it is no deeper than encoding/json allows.
 func refuseRepeated(d *json.Decoder) error {
 	token, err := d.Token()
 	if err != nil {
@@ -88,18 +90,18 @@ func refuseRepeated(d *json.Decoder) error {
 	if !ok {
 		return nil
 	}
-	seen := map[string]bool{}
+	var seen []string
 	for d.More() {
 		if opening == '{' {
 			key, err := d.Token()
 			if err != nil {
 				return err
 			}
-			name := strings.ToLower(key.(string)) // or Token would have failed
-			if seen[name] {
+			name := key.(string) // or Token would have failed
+			if slices.ContainsFunc(seen, func(s string) bool { return strings.EqualFold(s, name) }) {
 				return fmt.Errorf("the field %q comes twice", name)
 			}
-			seen[name] = true
+			seen = append(seen, name)
 		}
 		if err := refuseRepeated(d); err != nil {
 			return err

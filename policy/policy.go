@@ -18,8 +18,8 @@
 // anything but nothing. Paths are "/package.Service/Method".
 //
 // Principals are the names in the certificate of the peer, of the most telling kind that it has: the URIs, else the DNS names, else emails, IP
-// addresses and the subject ("CN=client,O=example"). Of a peer without a verified certificate the only principal is "", over TLS, and none over plaintext. The
-// principal "local" stands for the Env itself, whose messages to its own endpoints nobody has authenticated; it matches no
+// addresses and the subject ("CN=client,O=example"). Of a peer without a verified certificate the only principal is "", over TLS, and none over
+// plaintext. The principal "local" stands for the Env itself, whose messages to its own endpoints nobody has authenticated; it matches no
 // certificate, and no other value matches the Env itself. endpoint.Principal has the first of these names.
 //
 // A policy is used where messages are handled, by parley.WithUnaryInterceptors(p.Unary()), and where they are relayed, by
@@ -63,10 +63,10 @@ func Load(path string) (*Policy, error) {
 // Name returns the name of the policy, which is for people.
 func (p *Policy) Name() string { return p.name }
 
-// Unary returns an interceptor for parley.WithUnaryInterceptors, or for any gRPC server. Who is not allowed to call gets codes.PermissionDenied, with the
-// endpoint, the method and its own principal, and not which rule it was. A one-way message that is denied is dropped, and its endpoint's OnError told, or
-// the log, as with any error of an interceptor. An interceptor that comes before must hand on a context that is made of the one it was given, since
-// that has the endpoint and the peer.
+// Unary returns an interceptor for parley.WithUnaryInterceptors, or for any gRPC server. Who is not allowed to call gets codes.PermissionDenied, with
+// the endpoint, the method and its own principal, and not which rule it was. A one-way message that is denied is dropped, and its endpoint's OnError
+// told, or the log, as with any error of an interceptor. An interceptor that comes before must hand on a context that is made of the one it was
+// given, since that has the endpoint and the peer.
 //
 // With a gRPC server that is not Parley's there is no endpoint, so rules that have endpoints do not match.
 func (p *Policy) Unary() grpc.UnaryServerInterceptor {

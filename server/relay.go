@@ -99,7 +99,8 @@ func (d *delivery) mayRelay(ev *session.Event) *endpoint.Error {
 	return nil
 }
 
-// askPolicy returns why the policy for relays refuses a message, or nil. One that panics has not allowed it, and ends neither the session nor the program.
+// askPolicy returns why the policy for relays refuses a message, or nil. One that panics has not allowed it, and ends neither the session nor the
+// program.
 func (d *delivery) askPolicy(ev *session.Event) (refused *endpoint.Error) {
 	defer func() {
 		if v := recover(); v != nil {

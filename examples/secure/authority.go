@@ -45,7 +45,8 @@ func validNow() *x509.Certificate {
 	return &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour)}
 }
 
-// issue returns a certificate for spiffe://example.org/NAME, which is what its owner is called in a policy. It is good for clients, and for a listener at localhost.
+// issue returns a certificate for spiffe://example.org/NAME, which is what its owner is called in a policy. It is good for clients, and for a
+// listener at localhost.
 func (a *authority) issue(name string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

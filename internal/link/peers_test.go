@@ -14,8 +14,8 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// TestPeerSessions (A31): one principal, or one host without, has only so many sessions, those without a stream included; others are not concerned, and the
-// end of a session makes room.
+// TestPeerSessions (A31): one principal, or one host without, has only so many sessions, those without a stream included; others are not concerned,
+// and the end of a session makes room.
 func TestPeerSessions(t *testing.T) {
 	at := func(host string, port int) context.Context {
 		return peer.NewContext(context.Background(), &peer.Peer{Addr: &net.TCPAddr{IP: net.ParseIP(host), Port: port}})

@@ -63,9 +63,9 @@ var (
 	errTableClosed = errors.New("this Env is shut down, or being shut down")
 )
 
-// add adds l. It fails with errTaken if l claims the id of a live Env without the token of a session with it or its
-// authenticated principal, with errCrowded if the peer that has dialled it has too many, and with errTableClosed. Sessions of which the dialler may not know, because their stream broke before it has sent anything after its hello, do not
-// count: they are returned, to be ended.
+// add adds l. It fails with errTaken if l claims the id of a live Env without the token of a session with it or its authenticated principal, with
+// errCrowded if the peer that has dialled it has too many, and with errTableClosed. Sessions of which the dialler may not know, because their stream
+// broke before it has sent anything after its hello, do not count: they are returned, to be ended.
 func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
