@@ -141,6 +141,26 @@ func atLeastOne(n int) uint32 { return uint32(min(max(n, 1), math.MaxUint32)) }
 // or proxy count as one. A further session is refused with codes.Unavailable. The default is 1,024; 0 means any number.
 func WithPeerSessions(n int) Option { return func(s *settings) { s.peerSessions = max(n, 0) } }
 
+// Policy decides who may call what. *policy.Policy is one.
+type Policy interface {
+	// Unary decides on messages, and Stream on streaming calls, when they begin. Both run where the handler does.
+	Unary() grpc.UnaryServerInterceptor
+	Stream() grpc.StreamServerInterceptor
+	// Relay returns a status error for what is not to be passed on to an endpoint of another Env. It must not wait.
+	Relay(ctx context.Context, fullMethod string, to endpoint.Ref) error
+}
+
+// WithPolicy has p decide on all that others, and this Env itself, call at its endpoints, by whatever way, and on all that it relays. It stands for WithUnaryInterceptors,
+// WithStreamInterceptors and WithRelayPolicy together, so that no kind of call is left out; interceptors that are given before it run around it. The default is that
+// everybody may call everything.
+func WithPolicy(p Policy) Option {
+	return func(s *settings) {
+		s.interceptors = append(s.interceptors, p.Unary())
+		s.streamInterceptors = append(s.streamInterceptors, p.Stream())
+		s.relayPolicy = p.Relay
+	}
+}
+
 // WithRelayPolicy has f called for each message that a peer wants passed on to an endpoint of another Env: a gRPC status error refuses it, and its
 // sender gets that; nil lets it pass. The context has the peer (peer.FromContext, endpoint.Principal) and the metadata; fullMethod is
 // "/package.Service/Method", as the peer says; to is in client mode. The Env that gets the message sees this Env as its sender, so nobody after f can

@@ -368,7 +368,7 @@ func TestRawPolicy(t *testing.T) {
 	p := parsePolicy(t, `{"name": "raw",
 		"deny_rules": [{"name": "guests", "request": {"headers": [{"key": "role", "values": ["guest"]}]}}, {"name": "stuck", "request": {"endpoints": ["stuck"]}}],
 		"allow_rules": [{"name": "hi", "request": {"paths": ["/sayhi.v1.SayHi/Hi"]}}]}`)
-	h := newHost(t, parley.WithUnaryInterceptors(p.Unary()), parley.WithRelayPolicy(p.Relay))
+	h := newHost(t, parley.WithPolicy(p))
 	r := h.open()
 	role := func(value string) *parleyv1.Metadata { return &parleyv1.Metadata{Key: "role", Value: value} }
 	another := uuid.NewString()

@@ -142,7 +142,9 @@ func (s *streamer) FullDuplexCall(stream grpc.BidiStreamingServer[outRequest, ou
 // transcript is what the user of a stub sees of one call, line by line.
 type transcript []string
 
-func (tr *transcript) add(format string, args ...any) { *tr = append(*tr, fmt.Sprintf(format, args...)) }
+func (tr *transcript) add(format string, args ...any) {
+	*tr = append(*tr, fmt.Sprintf(format, args...))
+}
 
 // err adds an error, without the words of those that Parley makes; ok is whether it is nil.
 func (tr *transcript) err(what string, err error) (ok bool) {

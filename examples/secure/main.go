@@ -87,8 +87,7 @@ func serve(ctx context.Context, a *authority) (*parley.Env, error) {
 	}
 	env, err := parley.Listen("localhost:0",
 		parley.WithServerOptions(grpc.Creds(creds)),
-		parley.WithUnaryInterceptors(p.Unary()),
-		parley.WithRelayPolicy(p.Relay),
+		parley.WithPolicy(p),
 		parley.WithPeerSessions(16),
 	)
 	if err != nil {
