@@ -53,6 +53,7 @@ type Box[T any] struct {
 	limit    int // of active: 1 until the first turn is over, then cfg.Concurrency
 	active   int // workers that hold or may take an item, just started ones included
 	released int // workers whose handler goes on after a release
+	running  int // workers that have a turn
 	begun    bool
 	closed   bool
 	finished bool          // the last item's worker is through
@@ -152,6 +153,25 @@ func (b *Box[T]) Len() int {
 	return b.queuedLocked()
 }
 
+// Stats is what a box has and does at one moment.
+type Stats struct {
+	// Queued is how many items are not yet handed out, not counting the one
+	// given to Close.
+	Queued int
+	// Running is how many handlers run, released ones included, and Released
+	// how many of them have released the box.
+	Running, Released int
+	// Closed says that Close was called.
+	Closed bool
+}
+
+// Stats returns what the box has and does.
+func (b *Box[T]) Stats() Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Stats{Queued: b.queuedLocked(), Running: b.running, Released: b.released, Closed: b.closed}
+}
+
 // Drop removes the items that are queued and not yet handed out, except the
 // one given to Close, then calls f for each, in order and outside the lock. It
 // returns how many they were. It neither closes the box nor waits for handlers.
@@ -231,8 +251,9 @@ func (b *Box[T]) next(w *worker) (turn Turn, item T, ok bool) {
 		return Turn{}, item, false
 	}
 	b.active++
+	b.running++
 	item = b.queue.pop()
-	w.first = !b.begun
+	w.first, w.busy = !b.begun, true
 	b.begun = true
 	turn = Turn{box: b, w: w, number: w.number.Add(1)}
 	workers := 0
@@ -247,6 +268,10 @@ func (b *Box[T]) next(w *worker) (turn Turn, item T, ok bool) {
 // settleLocked ends the turn of w, if it has one, and takes w out of the counts.
 func (b *Box[T]) settleLocked(w *worker) {
 	w.number.Add(1)
+	if w.busy {
+		w.busy = false
+		b.running--
+	}
 	if w.released {
 		w.released = false
 		b.released--

@@ -50,6 +50,7 @@ type worker struct {
 	number   atomic.Uint64
 	released bool // guarded by the lock of the box
 	first    bool // guarded by the lock of the box; has the box's first item
+	busy     bool // guarded by the lock of the box; has a turn
 }
 
 // idleWorkers keeps workers that have no goroutine. It is no state that

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"runtime"
 	"testing"
 	"testing/synctest"
 )
@@ -141,5 +142,40 @@ func TestReleaseLateSameWorker(t *testing.T) {
 		g.finish(2, 3)
 		g.Close(last)
 		g.finish(last)
+	})
+}
+
+// TestStats: what a box says of itself follows its handlers, also those that have released it or ended their goroutine.
+func TestStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{})
+		expect := func(want Stats) {
+			t.Helper()
+			synctest.Wait()
+			if got := g.Stats(); got != want {
+				t.Errorf("Stats = %+v, want %+v", got, want)
+			}
+		}
+		expect(Stats{})
+		g.Post(1, 2, 3)
+		expect(Stats{Queued: 2, Running: 1})
+		g.turn(1).Release()
+		expect(Stats{Queued: 1, Running: 2, Released: 1})
+		g.finish(2)
+		expect(Stats{Running: 2, Released: 1})
+		g.Close(last)
+		expect(Stats{Running: 2, Released: 1, Closed: true})
+		g.finish(1, 3)
+		expect(Stats{Running: 1, Closed: true})
+		g.finish(last)
+		expect(Stats{Closed: true})
+
+		b := New(Config{}, func(Turn, int) { runtime.Goexit() })
+		b.Post(1, 2)
+		synctest.Wait()
+		if got := b.Stats(); got != (Stats{}) {
+			t.Errorf("Stats after runtime.Goexit = %+v, want none", got)
+		}
+		b.Close(last)
 	})
 }
