@@ -29,7 +29,7 @@ type call struct {
 	hosted   *hosted
 	turn     mailbox.Turn // set when the handler runs
 	callback *callback    // instead of a message
-	method   *endpoint.ServiceMethod
+	method   *offered
 	payload  []byte       // until it has been decoded
 	frame    *wire.Buffer // what payload is a part of; nil if it is not
 	encoding wire.Encoding
@@ -119,9 +119,11 @@ func (c *call) run() {
 	case undecodable != nil:
 		c.refuseTaken(failure(endpoint.ReasonUndecodable, endpoint.NotExecuted, "request: %v", undecodable))
 	case !c.isAsk() && err != nil:
+		c.noteError(err)
 		c.hosted.onError(c, err)
 	case !c.isAsk():
 	case err != nil:
+		c.noteError(err)
 		c.answerError(c.errorOf(err))
 	default:
 		c.answer(res)
@@ -215,6 +217,7 @@ func (c *call) refuse(e *endpoint.Error) {
 }
 
 func (c *call) refuseTaken(e *endpoint.Error) {
+	c.noteError(e)
 	if c.isAsk() {
 		c.answerError(e)
 		return
@@ -243,7 +246,9 @@ func (c *call) answer(res proto.Message) {
 		encoded, err = buffer.Marshal(res)
 	}
 	if err != nil {
-		c.answerError(failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err))
+		e := failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
+		c.noteError(e)
+		c.answerError(e)
 		return
 	}
 	header, trailer := c.ctx.Metadata()
@@ -303,6 +308,7 @@ func (c *call) panicked(v any) {
 		return // it has said so itself
 	}
 	p := newPanic(v, c.during())
+	c.noteError(p)
 	if c.callback == nil && c.isAsk() {
 		c.answerError(failure(endpoint.ReasonPanic, endpoint.MayHaveExecuted, "%v", v))
 	}

@@ -48,7 +48,7 @@ type delivery struct {
 
 	to     *session.Destination // of the last message
 	hosted *hosted              // to's
-	method *endpoint.ServiceMethod
+	method *offered
 	err    *endpoint.Error // why there is no hosted, or no method
 	run    []*call
 	size   int     // bytes of payloads in run
@@ -105,7 +105,7 @@ func (d *delivery) add(ev *session.Event) {
 }
 
 // wrongKind returns the error of a message to a streaming method, or of a streaming call of another one.
-func wrongKind(m *endpoint.ServiceMethod) *endpoint.Error {
+func wrongKind(m *offered) *endpoint.Error {
 	if m.IsStreaming() {
 		return failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s is a streaming method", m.Name())
 	}
@@ -151,6 +151,7 @@ func (d *delivery) flush() {
 	}
 	d.link.Begin(len(d.run), func(i int) (uint64, link.Running) { return d.run[i].id, d.run[i].ctx })
 	d.detach()
+	countRun(d.run)
 	n := d.into.box.Post(d.run...)
 	for _, w := range d.wanted {
 		if w.at < n {
@@ -225,5 +226,5 @@ func (d *delivery) lookup(ev *session.Event) {
 // drop counts and logs a one-way message that nobody gets.
 func (s *Server) drop(name, method string, e *endpoint.Error) {
 	s.dropped.Add(1)
-	s.log.warn("parley: a one-way message was dropped", "endpoint", name, "method", method, "reason", e.Reason.String(), "text", e.Text)
+	s.log.warn("parley: a one-way message was dropped", "endpoint", name, "method", method, "reason", e.Reason.String(), "error", e.Text)
 }

@@ -21,6 +21,7 @@ const (
 type hosted struct {
 	server   *Server
 	name     string
+	number   uint64 // of the registration; set under the server's mu
 	ref      endpoint.Ref
 	impl     any
 	settings endpoint.Settings
@@ -33,6 +34,7 @@ type hosted struct {
 	failed   atomic.Bool  // OnStart has failed: nothing is handled
 	givenUp  atomic.Bool  // the registration ended before OnStart: no message is handled
 	ending   atomic.Bool  // OnStop has begun: there is no Self any more
+	counts   counts
 }
 
 // Register hosts impl under name, runs its OnStart, and returns its Ref. It fails with endpoint.ErrInvalid, ErrDuplicate
@@ -50,6 +52,8 @@ func (s *Server) Register(ctx context.Context, name string, impl any, services [
 	case s.hosted[name] != nil:
 		err = failure(endpoint.ReasonDuplicate, endpoint.NotExecuted, "there is already an endpoint called %s", name)
 	default:
+		s.registered++
+		h.number = s.registered
 		s.hosted[name] = h
 		h.box.PostControl(h.control(onStart, func(c *call) { h.onStart(c, started) }))
 	}
@@ -217,7 +221,7 @@ func (s *Server) Broadcast(event func(ctx context.Context, impl any), during str
 		if h.events.Add(1) > mostEvents {
 			h.events.Add(-1)
 			s.dropped.Add(1)
-			s.log.warn("parley: a network event was dropped, because the endpoint takes none", "endpoint", h.name, "event", during, "waiting", mostEvents)
+			s.log.warn("parley: a network event was dropped, because the endpoint takes none", "endpoint", h.name, "method", during, "waiting", mostEvents)
 			continue
 		}
 		h.box.PostControl(h.control(during, func(c *call) {
@@ -250,6 +254,9 @@ func (h *hosted) onStart(c *call, started chan<- error) {
 	if s, ok := h.impl.(endpoint.Starter); ok {
 		err = s.OnStart(c.ctx)
 	}
+	if err == nil {
+		h.counts.started()
+	}
 	returned = true
 }
 
@@ -265,14 +272,14 @@ func (h *hosted) onStop(c *call) {
 func (h *hosted) onError(c *call, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			h.server.log.warn("parley: OnError panicked", "endpoint", h.name, "error", err, "panic", v)
+			h.server.log.warn("parley: OnError panicked", "endpoint", h.name, "method", c.during(), "error", err, "panic", v)
 		}
 	}()
 	if e, ok := h.impl.(endpoint.ErrorHandler); ok {
 		e.OnError(c.ctx, err)
 		return
 	}
-	h.server.log.warn("parley: endpoint failed", "endpoint", h.name, "error", err)
+	h.server.log.warn("parley: endpoint failed", "endpoint", h.name, "method", c.during(), "error", err)
 }
 
 func registerError(name string, err error) error {

@@ -170,6 +170,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 		a.call.Store(c.ctx)
 	}
 	c.begin(peer.NewContext(l.server.life, l.from), wire.MD(entries), deadline)
+	method.calls.Add(1)
 	if h.box.Post(c) == 0 {
 		window.giveBack(size)
 		return l.server.closedMailbox(l.name)
@@ -178,7 +179,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 }
 
 // method returns a method of the endpoint, which is streaming or not.
-func (h *hosted) method(name string, streaming bool) (*endpoint.ServiceMethod, *endpoint.Error) {
+func (h *hosted) method(name string, streaming bool) (*offered, *endpoint.Error) {
 	m := h.offers.Load().methods[name]
 	switch {
 	case m == nil:
@@ -285,6 +286,8 @@ type localWindow struct {
 	mu     sync.Mutex
 	window *credit.Window
 	closed bool
+
+	stalls atomic.Uint64 // how often somebody had to wait for room
 }
 
 func (w *localWindow) init(messages, bytes uint64) { w.window = credit.NewWindow(messages, bytes) }
@@ -297,6 +300,7 @@ func (w *localWindow) take(ctx context.Context, size int, noWait bool, timeout t
 	if noWait {
 		return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room"}, time.Now())
 	}
+	w.stalls.Add(1)
 	waiter := credit.NewWaiter()
 	started := time.Now()
 	timer := time.NewTimer(timeout)

@@ -54,6 +54,7 @@ func (l *localCaller) Open(ctx context.Context, r endpoint.Request) (endpoint.St
 	s.to = &stream{ctx: c.ctx, in: inbox.New(), answers: s, oneOnly: method.TakesOne()}
 	c.stream = s.to
 	c.begin(peer.NewContext(l.server.life, l.from), wire.MD(entries), r.Deadline)
+	method.calls.Add(1)
 	if h.box.Post(c) == 0 {
 		window.giveBack(size)
 		return nil, l.server.closedMailbox(l.name)

@@ -10,7 +10,7 @@ import (
 // offers are the services of an endpoint. They are not changed, but replaced.
 type offers struct {
 	services []string // in the order in which they came
-	methods  map[string]*endpoint.ServiceMethod
+	methods  map[string]*offered
 }
 
 func (o *offers) has(service string) bool { return slices.Contains(o.services, service) }
@@ -22,10 +22,12 @@ func (o *offers) with(service endpoint.Service) (*offers, *endpoint.Error) {
 	}
 	more := &offers{services: append(slices.Clone(o.services), service.Name), methods: maps.Clone(o.methods)}
 	if more.methods == nil {
-		more.methods = make(map[string]*endpoint.ServiceMethod, len(service.Methods))
+		more.methods = make(map[string]*offered, len(service.Methods))
 	}
-	for i := range service.Methods {
-		more.methods[service.Methods[i].Name()] = &service.Methods[i]
+	methods, tallies := make([]offered, len(service.Methods)), make([]tally, len(service.Methods))
+	for i := range methods {
+		methods[i] = offered{service.Methods[i], &tallies[i]}
+		more.methods[methods[i].Name()] = &methods[i]
 	}
 	return more, nil
 }

@@ -53,6 +53,8 @@ type Server struct {
 	stopped  tombstones
 	closed   bool
 
+	registered uint64 // how many endpoints ever
+
 	crew    crew // goroutines of Go and of Accept
 	dropped atomic.Uint64
 	late    atomic.Uint64
