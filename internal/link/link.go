@@ -54,6 +54,7 @@ type Link struct {
 	token     []byte
 	principal string // what the carrier of the first stream has authenticated; empty for nothing
 	dialledAt string // the address; of the dialling side
+	opened    time.Time
 
 	mu        sync.Mutex // guards the next group; never held during I/O or a callback
 	session   *session.Session
@@ -82,6 +83,8 @@ type Link struct {
 	heard atomic.Bool               // the peer has sent something since the opening
 	other atomic.Pointer[peer.Peer] // who is at the other end of the last carrier's connection
 
+	stalls atomic.Uint64 // how often somebody had to wait in Post
+
 	replicas replicas // used by Keep alone
 
 	detached chan struct{}   // tells Keep that the stream was lost
@@ -103,6 +106,7 @@ type Link struct {
 
 // prepare makes l ready for use by others, before it is in the table.
 func (l *Link) prepare() {
+	l.opened = time.Now()
 	l.detached = make(chan struct{}, 1)
 	l.drained = make(chan struct{}, 1)
 	l.over = make(chan struct{})
@@ -215,13 +219,6 @@ func (l *Link) Attached() bool {
 	return l.carrier != nil
 }
 
-// Unacknowledged returns how many frames, and bytes, the peer has not acknowledged.
-func (l *Link) Unacknowledged() (frames int, bytes uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.session.Unacknowledged()
-}
-
 // Pending returns how many asks of this side, and of the peer, wait for a reply.
 func (l *Link) Pending() (own, peers int) {
 	l.mu.Lock()
@@ -246,6 +243,7 @@ func (l *Link) Post(ctx context.Context, p *session.Posting, o PostOptions) *end
 	if o.NoWait {
 		return &endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
+	l.stalls.Add(1)
 	p.Waiter = credit.NewWaiter()
 	started := time.Now()
 	timeout := time.NewTimer(o.QueueTimeout)

@@ -40,6 +40,14 @@ func (s *Session) Resumable() bool { return s.out.replay.on }
 // Detached reports whether the session has no stream at present.
 func (s *Session) Detached() bool { return s.out.replay.detached }
 
+// DetachedSince returns when the session lost its stream, and reports whether it has none at present.
+func (s *Session) DetachedSince() (since time.Time, detached bool) {
+	if r := &s.out.replay; r.detached {
+		return r.since, true
+	}
+	return time.Time{}, false
+}
+
 // Received returns the number of the last frame that was taken over, for the hello or welcome of an attach.
 func (s *Session) Received() uint64 { return s.in.received }
 
