@@ -62,6 +62,9 @@ func newEnv(opts []Option) (*Env, error) {
 		return nil, err
 	}
 	e := &Env{settings: apply(opts), id: id.String(), table: link.NewTable(), done: make(chan struct{})}
+	if err := e.settings.introspection.check(); err != nil {
+		return nil, err
+	}
 	if e.outgoing, err = newOutgoing(e.settings.clientSide, e.settings.streamClientSide); err != nil {
 		return nil, err
 	}

@@ -31,13 +31,20 @@ func (grpcurlEndpoint) Hi(_ context.Context, req *sayhiv1.HiRequest) (*sayhiv1.H
 // grpcurl runs grpcurl, built as tools/go.mod pins it, and returns its output. It must exit with status 0.
 func grpcurl(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", append([]string{"tool", "-modfile=tools/go.mod", "grpcurl", "-plaintext"}, args...)...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("grpcurl %s: %v\n%s%s", strings.Join(args, " "), err, stdout.String(), stderr.String())
+	stdout, stderr, err := runGrpcurl(t, stdin, args...)
+	if err != nil {
+		t.Fatalf("grpcurl %s: %v\n%s%s", strings.Join(args, " "), err, stdout, stderr)
 	}
-	return stdout.String()
+	return stdout
+}
+
+// runGrpcurl runs grpcurl, whatever it says.
+func runGrpcurl(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"tool", "-modfile=tools/go.mod", "grpcurl", "-plaintext"}, args...)...)
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
 }
 
 // TestGrpcurl shows that an Env is a gRPC server like any other: it can be listed and described, and one call of Connect

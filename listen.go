@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/introspect"
 )
 
 // Ports that Listen may try. Lower ones need privileges.
@@ -91,7 +92,7 @@ func (e *Env) bind(host string, port int) (net.Listener, error) {
 			return nil, fmt.Errorf("parley: service '%s' could not bind after %d retries: %w. parley.WithPortRetries controls how many ports are tried", e.settings.name, retry, err)
 		}
 		next := nextPort(port)
-		e.settings.logger.Warn(fmt.Sprintf("Service '%s' could not bind on port %d. Attempting port %d.", e.settings.name, port, next))
+		e.settings.logger.Warn(fmt.Sprintf("Service '%s' could not bind on port %d. Attempting port %d.", e.settings.name, port, next), "port", port, "next_port", next)
 		port = next
 	}
 }
@@ -158,7 +159,7 @@ func machineAddress() string {
 func (e *Env) serve(listener net.Listener) {
 	log := grpcLogger(e.settings.logger)
 	recovered := recovery.WithRecoveryHandler(func(p any) error {
-		e.settings.logger.Error("a gRPC handler panicked", "panic", p)
+		e.settings.logger.Error("parley: a gRPC handler panicked", "panic", p)
 		return status.Error(codes.Internal, "the handler panicked")
 	})
 	options := append([]grpc.ServerOption{
@@ -174,6 +175,9 @@ func (e *Env) serve(listener net.Listener) {
 	s := grpc.NewServer(options...)
 	e.server.RegisterOn(s)
 	healthv1.RegisterHealthServer(s, health.NewServer())
+	if i := e.settings.introspection; i.on {
+		introspect.Register(s, introspected{e}, i.authorize)
+	}
 	RegisterReflection(e, s)
 	e.grpc = s
 	e.serving.Add(1)
@@ -181,7 +185,7 @@ func (e *Env) serve(listener net.Listener) {
 		defer e.serving.Done()
 		// A Shutdown that comes before Serve is no failure.
 		if err := s.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			e.settings.logger.Error("the gRPC server has failed", "error", err)
+			e.settings.logger.Error("parley: the gRPC server has failed", "error", err)
 		}
 	}()
 }

@@ -33,6 +33,7 @@ type settings struct {
 	unacknowledged func(endpoint.Unacknowledged)
 	interceptors   []grpc.UnaryServerInterceptor
 	clientSide     []grpc.UnaryClientInterceptor
+	introspection  introspection
 	relayPolicy    func(ctx context.Context, fullMethod string, to endpoint.Ref) error
 	peerSessions   int
 

@@ -56,7 +56,8 @@ func main() {
 }
 
 func run(ctx context.Context, addr string) error {
-	env, err := parley.Listen(addr, parley.WithName("say-hi-service"))
+	// grpcurl on this machine may look at what goes on: docs/operations.md.
+	env, err := parley.Listen(addr, parley.WithName("say-hi-service"), parley.WithIntrospection(parley.LocalOnly))
 	if err != nil {
 		return err
 	}
