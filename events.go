@@ -12,7 +12,7 @@ import (
 // connected tells the endpoints that a session has begun.
 func (e *Env) connected(l *link.Link) {
 	peer := l.Peer()
-	e.settings.logger.Debug("session begins", "peer", peer.String(), "peer_env", peer.EnvID, "session", peer.Session)
+	e.settings.logger.Debug("parley: session begins", "peer", peer.String(), "peer_env", peer.EnvID, "session", peer.Session)
 	e.server.Broadcast(func(ctx context.Context, impl any) {
 		impl.(endpoint.ConnectionObserver).OnConnected(ctx, peer)
 	}, "OnConnected", is[endpoint.ConnectionObserver])
@@ -23,7 +23,7 @@ func (e *Env) ended(l *link.Link, reason *endpoint.Error, broken bool) {
 	e.table.Remove(l)
 	e.server.Forget(l)
 	peer := l.Peer()
-	e.settings.logger.Debug("session ends", "peer", peer.String(), "peer_env", peer.EnvID, "session", peer.Session, "reason", reason.Text)
+	e.settings.logger.Debug("parley: session ends", "peer", peer.String(), "peer_env", peer.EnvID, "session", peer.Session, "reason", reason.Reason.String(), "error", reason.Text)
 	if broken {
 		e.broken(l, reason)
 	}
@@ -35,7 +35,7 @@ func (e *Env) ended(l *link.Link, reason *endpoint.Error, broken bool) {
 // broken tells the endpoints that a stream has broken.
 func (e *Env) broken(l *link.Link, reason *endpoint.Error) {
 	peer := l.Peer()
-	e.settings.logger.Debug("stream broke", "peer", peer.String(), "peer_env", peer.EnvID, "session", peer.Session, "reason", reason.Text)
+	e.settings.logger.Debug("parley: stream broke", "peer", peer.String(), "peer_env", peer.EnvID, "session", peer.Session, "reason", reason.Reason.String(), "error", reason.Text)
 	e.server.Broadcast(func(ctx context.Context, impl any) {
 		impl.(endpoint.NetworkErrorObserver).OnNetworkError(ctx, peer, reason)
 	}, "OnNetworkError", is[endpoint.NetworkErrorObserver])
@@ -44,7 +44,8 @@ func (e *Env) broken(l *link.Link, reason *endpoint.Error) {
 // unacknowledged tells the program which sends may be lost, or logs how many if it has not asked for that.
 func (e *Env) unacknowledged(peer endpoint.Peer, sends []session.Send, reason *endpoint.Error) {
 	if e.settings.unacknowledged == nil {
-		e.settings.logger.Warn("parley: a session ended with sends that were not acknowledged", "peer", peer.String(), "sends", len(sends), "reason", reason.Text)
+		e.settings.logger.Warn("parley: a session ended with sends that were not acknowledged",
+			"peer", peer.String(), "peer_env", peer.EnvID, "session", peer.Session, "sends", len(sends), "reason", reason.Reason.String(), "error", reason.Text)
 		return
 	}
 	e.server.Go(func() { e.report(peer, sends, reason) })
@@ -64,7 +65,7 @@ func (e *Env) lost() func(to endpoint.Peer, m session.Send, reason *endpoint.Err
 func (e *Env) report(peer endpoint.Peer, sends []session.Send, reason *endpoint.Error) {
 	defer func() {
 		if v := recover(); v != nil {
-			e.settings.logger.Error("parley: the function of WithUnacknowledged panicked", "panic", v)
+			e.settings.logger.Error("parley: the function of WithUnacknowledged panicked", "peer", peer.String(), "session", peer.Session, "panic", v)
 		}
 	}()
 	for i := range sends {

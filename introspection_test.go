@@ -160,6 +160,32 @@ func TestIntrospectStuckEndpoint(t *testing.T) {
 	end(t, caller)
 }
 
+// TestIntrospectShutdown: while a shutdown waits for a handler, it is seen which one.
+func TestIntrospectShutdown(t *testing.T) {
+	o := observing(t)
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	ref := o.register("slow", hiFunc(func(context.Context, *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		close(entered)
+		<-goOn
+		return &sayhiv1.HiReply{}, nil
+	}))
+	if err := ref.Hi.Send(soon(t), &sayhiv1.HiRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	over := make(chan error, 1)
+	ending := soon(t)
+	go func() { over <- o.env.Shutdown(ending) }()
+	got := o.await("slow", func(e *parleyv1.EndpointInfo) bool { return e.GetState() == parleyv1.EndpointInfo_STATE_STOPPING })
+	if got.GetRunning() != 1 {
+		t.Errorf("it is %v, want one handler", got)
+	}
+	close(goOn)
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestIntrospectErrors: calls and errors are counted by method, whoever calls and whether a reply is wanted, and the last error is seen, as valid UTF-8
 // that is not too long.
 func TestIntrospectErrors(t *testing.T) {

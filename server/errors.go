@@ -70,8 +70,9 @@ func (l *limitedLog) warn(msg string, args ...any) {
 	skipped := l.skipped
 	l.skipped = 0
 	l.mu.Unlock()
+	logger := l.logger
 	if skipped > 0 {
-		args = append(args, "left_out", skipped)
+		logger = logger.With("left_out", skipped)
 	}
-	l.logger.Warn(msg, args...)
+	logger.Warn(msg, args...)
 }
