@@ -24,10 +24,10 @@ type introspection struct {
 // which lists connections. docs/operations.md shows how to use them by grpcurl. They are ordinary gRPC services: their calls go through no mailbox, so that
 // a program that is stuck answers them. The default is not to serve them. New, which has no server, serves nothing: see RegisterIntrospection.
 //
-// authorize is called for each of their calls with its context, after the interceptors of the server, and may be called concurrently. What it returns is what the
-// caller gets: its gRPC status if it has one, codes.PermissionDenied with its text otherwise. LocalOnly is one that takes who is on this machine. It must not be nil, or Listen
-// fails with endpoint.ErrInvalid: who may see the names of endpoints and the addresses of peers is to be decided, not forgotten. Server reflection, which
-// tells that the services are there, asks nobody.
+// authorize is called for each of their calls with its context, after the interceptors of the server, and may be called concurrently. What it
+// returns is what the caller gets: its gRPC status if it has one, codes.PermissionDenied with its text otherwise. LocalOnly takes who is on this
+// machine. It must not be nil, or Listen and New fail with endpoint.ErrInvalid: who may see the names of endpoints and the addresses of peers is to
+// be decided, not forgotten. Server reflection, which tells that the services are there, asks nobody.
 func WithIntrospection(authorize func(ctx context.Context) error) Option {
 	return func(s *settings) { s.introspection = introspection{on: true, authorize: authorize} }
 }
