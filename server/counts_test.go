@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -38,5 +39,22 @@ func TestCountRun(t *testing.T) {
 	countRun(nil)
 	if a.calls.Load() != 3 || b.calls.Load() != 4 {
 		t.Errorf("%d and %d are counted, want 3 and 4", a.calls.Load(), b.calls.Load())
+	}
+}
+
+// BenchmarkCountRun is what counting costs a message, in runs as long as those of a frame of small messages, and alone.
+func BenchmarkCountRun(b *testing.B) {
+	m := &offered{tally: new(tally)}
+	for _, n := range []int{1, 500} {
+		run := make([]*call, n)
+		for i := range run {
+			run[i] = &call{method: m}
+		}
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			for b.Loop() {
+				countRun(run)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/message")
+		})
 	}
 }
