@@ -99,10 +99,10 @@ func (c *call) run() {
 		c.refuseTaken(e)
 		return
 	}
-	if c.local != nil {
+	if p := c.localPending(); p != nil {
 		// Before the context is looked at: an ask that an abort does not find here finds its context ended.
-		c.hosted.asks.add(c.local)
-		defer c.hosted.asks.remove(c.local)
+		c.hosted.asks.add(p)
+		defer c.hosted.asks.remove(p)
 	}
 	if c.isAsk() {
 		if err := c.ctx.Err(); err != nil {
@@ -130,6 +130,19 @@ func (c *call) run() {
 	}
 }
 
+// localPending returns what waits in this Env for the answer; nil for nothing.
+func (c *call) localPending() endpoint.Pending {
+	if c.local != nil {
+		return c.local
+	}
+	if c.stream != nil {
+		if l, ok := c.stream.answers.(*localStream); ok {
+			return l
+		}
+	}
+	return nil
+}
+
 // runStream runs the handler of a streaming call, which counts as released from its start, so that it holds up nobody.
 func (c *call) runStream() {
 	if !c.turn.Release() {
@@ -138,11 +151,8 @@ func (c *call) runStream() {
 		c.refuseTaken(e)
 		return
 	}
-	if l, ok := c.stream.answers.(*localStream); ok {
-		c.hosted.asks.add(l)
-		defer c.hosted.asks.remove(l)
-	}
 	if err := c.method.ServeStream(c.hosted.impl, c.stream, c.hosted.server.config.StreamInterceptor); err != nil {
+		c.noteError(err)
 		c.answerError(c.errorOf(err))
 		return
 	}
