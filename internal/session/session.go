@@ -192,9 +192,13 @@ func (s *Session) End(e *endpoint.Error) []Unanswered {
 		}
 		asks = append(asks, u)
 	}
-	for _, st := range s.in.streams { // their handlers end them
-		st.last, st.out.transfer = nil, nil
+	for _, st := range s.in.streams { // their handlers end them, unless they have
+		st.out.transfer = nil
 		st.out.window.Waiters.WakeAll()
+		if st.last != nil {
+			st.last = nil
+			s.closed(st)
+		}
 	}
 	// A session that is over may be kept for long yet: by Refs that took it, and by futures.
 	for _, a := range s.out.accounts {

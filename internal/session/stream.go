@@ -145,19 +145,28 @@ func (s *Session) closeStream(st *Stream, last *wire.Envelope) {
 		return
 	}
 	st.closed = true
-	if st.out.transfer != nil && s.over == nil {
+	switch {
+	case s.over != nil:
+		s.closed(st)
+	case st.out.transfer != nil:
 		st.last = last
-		return
+	default:
+		s.append(last)
+		s.closed(st)
 	}
-	s.appendLast(st, last)
 }
 
-// appendLast appends the last envelope of this side.
-func (s *Session) appendLast(st *Stream, last *wire.Envelope) {
+// appendLast appends the last envelope of st, which has waited behind a large message. A bye may have been said since, which is written
+// behind it.
+func (s *Session) appendLast(st *Stream) {
+	last := st.last
 	st.last = nil
-	if s.over == nil {
-		s.append(last)
-	}
+	s.append(last)
+	s.closed(st)
+}
+
+// closed is called when nothing more is sent in st: at a callee, it is over.
+func (s *Session) closed(st *Stream) {
 	if st.callee {
 		s.in.open--
 		s.finishStream(st)
@@ -178,19 +187,19 @@ func (s *Session) abandonStream(a *Ask, id uint64, unwritten bool) {
 	st := a.Stream
 	t := st.out.transfer
 	st.last = nil
-	switch {
-	case s.over != nil:
-	case unwritten:
+	if unwritten {
 		if t != nil {
 			s.endTransfer(t)
 			s.out.transfer.Discharge(1, uint64(t.size))
 		}
 		s.withdrawAll(id, a.account)
-	default:
+	} else {
 		if t != nil {
 			s.abort(t)
 		}
-		s.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})
+		if s.over == nil {
+			s.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})
+		}
 	}
 	s.finishStream(st)
 }

@@ -91,7 +91,7 @@ func (s *Session) endTransfer(t *transfer) {
 		t.account.transfer = nil
 	}
 	if t.stream != nil && t.stream.last != nil {
-		s.appendLast(t.stream, t.stream.last)
+		s.appendLast(t.stream)
 	}
 	s.wake()
 }
