@@ -239,7 +239,8 @@ func (s *Session) withdrawAll(id uint64, account *account) {
 // StateWindow is to be called.
 func (s *Session) TakeMessage(st *Stream, c Cost) bool {
 	due := st.in.TakeBytes(c.mailbox)
-	if c.transfer > 0 && s.in.transfer.TakeBytes(c.transfer) {
+	if c.transfer > 0 { // it is stated at once: nothing else says it later, and other calls may hold the rest of the window
+		s.in.transfer.TakeBytes(c.transfer)
 		due = true
 	}
 	return due

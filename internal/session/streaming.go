@@ -98,9 +98,8 @@ func (s *Session) deliverStreamMessage(p *partial, why *spb.Status) {
 	ev := &p.event
 	st := ev.Stream
 	if st == nil || st.over {
-		if s.in.transfer.TakeBytes(p.size) {
-			s.out.dirtyIn = true
-		}
+		s.in.transfer.TakeBytes(p.size)
+		s.out.dirtyIn = true
 		return
 	}
 	if why != nil && ev.Refused == nil {
