@@ -252,9 +252,9 @@ func (s *Session) StateWindow(st *Stream) {
 		return
 	}
 	s.out.dirtyIn = true
+	_, bytes := st.in.Totals()
 	if st.over || st.heard { // no more is coming
 		return
 	}
-	_, bytes := st.in.Totals()
 	s.append(&wire.Envelope{Kind: wire.KindWindow, ID: st.id, FromCallee: st.callee, WindowBytes: bytes})
 }
