@@ -212,6 +212,9 @@ func (s *Session) receiveEnvelope(size int) *Violation {
 	case wire.KindCancel:
 		if st := in.streams[e.ID]; st != nil {
 			st.cancelled = true
+			if st.last != nil { // nobody waits for the large message, and its handler has returned
+				s.abort(st.out.transfer)
+			}
 		}
 		in.events = append(in.events, Event{Kind: e.Kind, ID: e.ID})
 	case wire.KindRoute:
