@@ -448,6 +448,7 @@ func (s *Session) deliverAnswer(ev *Event) {
 		ev.Refused = &endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: fmt.Sprintf("the answer is a %v, where a %v is due", ev.Kind, a.answer()), Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted}
 	}
 	if st := a.Stream; st != nil {
+		st.last = nil
 		if t := st.out.transfer; t != nil {
 			s.abort(t)
 		}
