@@ -161,18 +161,16 @@ func (c *Carrier) readEnded(err error) {
 		// The dialler sends no more; it gets its answers first, unless it is going to attach again.
 		l.mu.Lock()
 		resumes := l.session.Resumable() && !l.closing && l.leaving == nil
-		var halfClosed []*session.Stream
+		var events []session.Event
 		if !resumes {
-			halfClosed = l.session.HalfClosed()
+			events = l.session.HalfClosed()
 			l.halfway = true
 			c.idle = true
 			l.changed()
 		}
 		l.mu.Unlock()
-		for _, st := range halfClosed {
-			if owner, ok := st.Owner.(Streaming); ok {
-				owner.HalfClosed()
-			}
+		for i := range events {
+			l.stream(&events[i], nil)
 		}
 		if resumes {
 			c.lost(ended("the peer ended the stream", nil), nil)

@@ -26,7 +26,7 @@ type Streaming interface {
 	Fail(e *endpoint.Error)
 }
 
-// stream hands on what has come for a streaming call.
+// stream hands on what has come for a streaming call, in a frame or, if that is nil, by the end of the stream.
 func (l *Link) stream(ev *session.Event, frame *wire.Buffer) {
 	st := ev.Stream
 	owner, ok := st.Owner.(Streaming)

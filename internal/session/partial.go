@@ -2,6 +2,8 @@ package session
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,15 +121,17 @@ func (s *Session) receiveAbort() {
 	}
 }
 
-// HalfClosed says that the peer sends no more: its unfinished transfers count as aborted, and its streaming calls, those that it returns, as
-// half-closed.
-func (s *Session) HalfClosed() []*Stream {
-	for _, p := range s.in.transfers {
-		if p.event.Kind != wire.KindReply { // what waits for a reply ends with the session
+// HalfClosed says that the peer sends no more: its unfinished transfers count as aborted, and its streaming calls as half-closed. It returns the
+// events of that, which are valid until the next call.
+func (s *Session) HalfClosed() []Event {
+	s.in.events = s.in.events[:0]
+	for _, id := range slices.Sorted(maps.Keys(s.in.transfers)) {
+		if p := s.in.transfers[id]; p.event.Kind != wire.KindReply { // what waits for a reply ends with the session
 			s.abortPartial(p, nil)
 		}
 	}
-	return s.halfClosed()
+	s.halfClosed()
+	return s.in.events
 }
 
 // abortPartial forgets a partial message. Its credit returns, as if it had been taken; an aborted ask is not answered.

@@ -1,7 +1,7 @@
 package session
 
 import (
-	"cmp"
+	"maps"
 	"math"
 	"slices"
 
@@ -106,20 +106,21 @@ func (s *Session) deliverStreamMessage(p *partial, why *spb.Status) {
 		ev.Encoding = wire.NoPayload
 		ev.Refused = endpoint.ErrorFromStatus(why)
 	}
+	if why != nil && st.callee {
+		st.heard = true // the call has failed; it does not end well for want of more
+	}
 	s.in.events = append(s.in.events, *ev)
 }
 
 // halfClosed ends the callers' halves of all calls, because the carrier of what they send has ended: no window is going to be raised by them, either.
-func (s *Session) halfClosed() []*Stream {
-	var closed []*Stream
-	for _, st := range s.in.streams {
+func (s *Session) halfClosed() {
+	for _, id := range slices.Sorted(maps.Keys(s.in.streams)) {
+		st := s.in.streams[id]
 		if !st.heard {
 			st.heard = true
-			closed = append(closed, st)
+			s.in.events = append(s.in.events, Event{Kind: wire.KindHalfClose, ID: id, Stream: st})
 		}
 		st.out.window.Raise(0, math.MaxUint64)
 	}
-	slices.SortFunc(closed, func(a, b *Stream) int { return cmp.Compare(a.id, b.id) })
 	s.wake()
-	return closed
 }
