@@ -29,6 +29,21 @@ var fuzzStates = []func(s *Session){
 			s.Abandon(q.Ask)
 		}
 	},
+	func(s *Session) { // streaming calls: written, with a large message under way, and given up
+		for range 3 {
+			q := opening("a")
+			s.Post(q)
+			s.PostMessage(q.Ask.Stream, make([]byte, 50_000), wire.Proto, nil)
+			s.HalfClose(q.Ask.Stream)
+		}
+		for range 3 {
+			s.NextFrame(epoch)
+		}
+		q := opening("a")
+		s.Post(q)
+		s.NextFrame(epoch)
+		s.Abandon(q.Ask)
+	},
 	func(s *Session) { s.Bye(errEnded) },
 	func(s *Session) { s.End(errEnded) },
 }
@@ -61,6 +76,7 @@ func FuzzSessionInput(f *testing.F) {
 		l.MailboxMessages, l.MailboxBytes, l.SessionBytes, l.TransferBytes = 16, 4096, 16<<10, 1<<20
 		l.Routes, l.Transfers, l.Pending, l.Mailboxes = 8, 4, 8, 8
 	})
+	limits.StreamBytes, limits.Streams = 1000, 4
 	token := uint64(3)
 	n := func(number uint64) wire.Head { return wire.Head{Number: number, Ack: 1} }
 	for i := range byte(len(fuzzStates)) {
@@ -76,12 +92,24 @@ func FuzzSessionInput(f *testing.F) {
 			frame(n(4), inChunks(send("b", ""), 3, 1<<19), chunk(3, "x"), &wire.Envelope{Kind: wire.KindAbort, ID: 3}),
 		))
 		f.Add(i, joined(
+			frame(n(1), headers(1, "a"), says(1, "x"), inChunks(says(1, ""), 1, 10), headers(2, "?"), says(2, "x")),
+			frame(n(2), chunk(1, "12345"), fromCallee(says(1, "y")), &wire.Envelope{Kind: wire.KindHeaders, ID: 1, FromCallee: true, WindowBytes: 1 << 20}),
+			frame(n(3), &wire.Envelope{Kind: wire.KindWindow, ID: 1, WindowBytes: 1 << 20}, chunk(1, "12345"), &wire.Envelope{Kind: wire.KindCancel, ID: 2}),
+			frame(n(4), &wire.Envelope{Kind: wire.KindHalfClose, ID: 1}, &wire.Envelope{Kind: wire.KindEnd, ID: 1}, &wire.Envelope{Kind: wire.KindEnd, ID: 2}),
+		))
+		f.Add(i, joined(
+			frame(n(1), headers(1, "a"), headers(2, "a"), headers(3, "a"), headers(4, "a"), headers(5, "a")),
+			frame(n(2), says(1, string(make([]byte, 2000))), says(1, "overrun"), inChunks(says(3, ""), 1, 100)),
+			frame(n(3), &wire.Envelope{Kind: wire.KindAbort, ID: 1}, &wire.Envelope{Kind: wire.KindCancel, ID: 4}, says(5, "z")),
+		))
+		f.Add(i, joined(
 			frame(wire.Head{Ping: &token, Pong: &token, Credits: []wire.Credit{{Endpoint: "a", Messages: 2000, Bytes: 1 << 30}, {Bytes: 1 << 30}}}),
 			frame(n(1), &wire.Envelope{Kind: wire.KindLookup, ID: 1, Target: wire.Target{Endpoint: "a"}}, send("a", "x")),
 		))
 	}
 	f.Fuzz(func(t *testing.T, state byte, data []byte) {
 		s := New(limits, limited())
+		s.CarryStreams()
 		fuzzStates[int(state)%len(fuzzStates)](s)
 		now := epoch
 		for _, b := range cut(data) {
@@ -104,10 +132,18 @@ func FuzzSessionInput(f *testing.F) {
 			}
 			bounded(t, s)
 		}
-		s.HalfClosed()
+		for _, ev := range s.HalfClosed() {
+			act(t, s, &ev)
+		}
 		s.End(&endpoint.Error{Reason: endpoint.ReasonSessionEnded})
 		if s.Pending() != 0 {
 			t.Fatalf("%d asks are pending after the end", s.Pending())
+		}
+		for _, st := range s.in.streams { // its handler returns
+			s.EndStream(st, nil, nil)
+		}
+		if len(s.in.streams) != 0 {
+			t.Fatalf("%d streaming calls are kept after the end", len(s.in.streams))
 		}
 	})
 }
@@ -130,13 +166,39 @@ func act(t *testing.T, s *Session, ev *Event) {
 			t.Fatal("a lookup without a destination")
 		}
 		s.Reply(&Reply{ID: ev.ID})
-	case wire.KindReply:
+	case wire.KindHeaders, wire.KindMessage, wire.KindHalfClose:
+		actOnStream(t, s, ev)
+	case wire.KindReply, wire.KindEnd:
 		if ev.Ask == nil || ev.Ask.id != 0 {
 			t.Fatal("a reply without an ask, or the ask is still pending")
 		}
 	case wire.KindCancel, wire.KindBye:
 	default:
 		t.Fatalf("an event of kind %v", ev.Kind)
+	}
+}
+
+// actOnStream does with an event of a streaming call what its handler would do: it answers each message until its caller sends no more.
+func actOnStream(t *testing.T, s *Session, ev *Event) {
+	st := ev.Stream
+	if st == nil || ev.Kind == wire.KindHeaders && ev.To == nil && st.callee {
+		t.Fatalf("an event of no call: %+v", ev)
+	}
+	if ev.Kind == wire.KindMessage && s.TakeMessage(st, ev.Cost) {
+		s.StateWindow(st)
+	}
+	if ev.To != nil {
+		if s.Take(ev.Account, ev.Cost) {
+			s.StateCredit(ev.Account)
+		}
+	}
+	switch {
+	case st.callee && (ev.Refused != nil || ev.Kind == wire.KindHalfClose):
+		s.EndStream(st, nil, ev.Metadata)
+	case st.callee && ev.To != nil:
+		s.Headers(st, ev.Metadata)
+	case st.callee:
+		s.PostMessage(st, ev.Payload, wire.Proto, nil)
 	}
 }
 
@@ -152,7 +214,9 @@ func bounded(t *testing.T, s *Session) {
 		t.Fatalf("%d routes, %d mailboxes, %d transfers", len(s.in.routes), len(s.in.accounts), len(s.in.transfers))
 	case held > int(s.own.Transfers)*reservedTransfer:
 		t.Fatalf("%d bytes are held for transfers", held)
-	case s.in.open < 0:
+	case len(s.in.streams) > int(s.own.Streams):
+		t.Fatalf("%d streaming calls", len(s.in.streams))
+	case s.in.open < 0 || s.asks.streams < 0 || s.asks.unanswered < 0:
 		t.Fatalf("%d open asks", s.in.open)
 	case len(s.out.pongs) > mostPongs:
 		t.Fatalf("%d pongs wait", len(s.out.pongs))

@@ -13,12 +13,12 @@ import (
 // edit replaces a text that is once in a file of this package.
 type edit struct{ file, old, mutated string }
 
-// TestMutants breaks the protocol in eight ways that a test could overlook, and runs the simulator over each: it has to fail,
+// TestMutants breaks the protocol in twelve ways that a test could overlook, and runs the simulator over each: it has to fail,
 // where without a change it does not. A mutant is the real source with a line or two replaced, which go test compiles from an
 // overlay; if a line is not there any more, the mutant has to follow it.
 func TestMutants(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiles the package eight times")
+		t.Skip("compiles the package twelve times")
 	}
 	for _, mutant := range []struct {
 		name  string
@@ -70,6 +70,26 @@ func TestMutants(t *testing.T) {
 			"replay.go",
 			"\tr.detached, r.next = false, 0\n",
 			"\tr.detached, r.next = false, 0\n\ts.in.transfers = nil\n",
+		}}},
+		{"an end that passes a large message", []edit{{
+			"stream.go",
+			"\tcase st.out.transfer != nil:\n\t\tst.last = last\n",
+			"\tcase false:\n",
+		}}},
+		{"a window of nobody's call", []edit{{
+			"stream.go",
+			"ID: st.id, FromCallee: st.callee, WindowBytes: bytes",
+			"ID: st.id, WindowBytes: bytes",
+		}}},
+		{"a withdrawn call keeps its credit", []edit{{
+			"stream.go",
+			"\t\t\t\taccount.window.Discharge(1, cost)\n",
+			"",
+		}}},
+		{"a little of the transfer window withheld", []edit{{
+			"stream.go",
+			"\t\ts.in.transfer.TakeBytes(c.transfer)\n\t\tdue = true\n",
+			"\t\tdue = s.in.transfer.TakeBytes(c.transfer) || due\n",
 		}}},
 		{"head retained", []edit{{
 			"outgoing.go",

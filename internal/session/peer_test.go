@@ -325,6 +325,7 @@ func leftovers(s *Session) string {
 		b.WriteString("the list of expiring asks is not empty; ")
 	}
 	check("open asks", s.in.open)
+	b.WriteString(leftOfStreams(s))
 	check("partial messages", len(s.in.transfers))
 	check("bytes of large replies coming", int(s.in.replyBytes))
 	check("queued bytes", s.out.queued)

@@ -24,6 +24,7 @@ type message struct {
 	lookup   bool
 	ask      *Ask          // nil for a send
 	origin   *message      // that a relay passes on as this one
+	call     *callSide     // the caller's side of the streaming call that it opens; nil for all else
 	deadline time.Time     // zero if it has none
 	patience time.Duration // until then, at first
 
@@ -153,7 +154,10 @@ func (s *sim) wrote(e *end, b []byte) {
 				f.sends[key][0].unwritten = 0
 			}
 			f.sends[key] = f.sends[key][1:]
-		case wire.KindAsk, wire.KindLookup:
+		case wire.KindAsk, wire.KindLookup, wire.KindHeaders:
+			if v.FromCallee {
+				continue
+			}
 			m := f.unwritten[v.ID-1]
 			if v.Encoding != wire.Transfer {
 				m.unwritten = 0
@@ -192,15 +196,18 @@ func (s *sim) risen(e *end, epoch uint64) {
 
 // arrive is told all that a frame means to e.
 func (s *sim) arrive(e *end, ev *Event) {
-	if ev.Refused != nil && ev.Kind != wire.KindReply {
+	if ev.Refused != nil && ev.Kind != wire.KindReply && ev.Kind != wire.KindMessage {
 		s.failf("%s refused %v: %v", e, ev.Kind, ev.Refused)
 	}
 	switch ev.Kind {
-	case wire.KindAsk, wire.KindSend:
+	case wire.KindAsk, wire.KindSend, wire.KindHeaders:
 		m := s.expected(e, ev)
 		d := delivered{*ev, m}
-		if ev.Kind == wire.KindAsk {
+		if ev.Kind != wire.KindSend {
 			e.arrived[ev.ID] = true
+		}
+		if ev.Kind == wire.KindHeaders {
+			s.opened(e, ev, m)
 		}
 		if ev.To.EnvID != "" {
 			s.relay(e, d)
@@ -211,10 +218,15 @@ func (s *sim) arrive(e *end, ev *Event) {
 	case wire.KindLookup:
 		e.arrived[ev.ID] = true
 		e.open = append(e.open, delivered{ev: *ev})
-	case wire.KindReply:
+	case wire.KindMessage, wire.KindHalfClose:
+		s.hear(e, ev)
+	case wire.KindReply, wire.KindEnd:
 		m := e.pending[ev.Ask]
 		if m == nil {
 			s.failf("%s has a reply to an ask that is over", e)
+		}
+		if m.call != nil {
+			s.callEnded(m.call, ev)
 		}
 		s.outcome(e, m, *ev)
 	case wire.KindCancel:
@@ -236,13 +248,13 @@ func (s *sim) expected(e *end, ev *Event) *message {
 		queue = queue[1:]
 	}
 	if len(queue) == 0 {
-		s.failf("%s gets a message to %v where none was sent", e, key)
+		s.failf("%s gets a %v to %v where none was sent", e, ev.Kind, key)
 	}
 	m := queue[0]
 	e.peer.sent[key] = queue[1:]
 	left := m.deadline.Sub(s.now).Microseconds() // at least; the way here is not counted
 	switch {
-	case !bytes.Equal(m.payload, ev.Payload) || (m.ask != nil) != (ev.Kind == wire.KindAsk):
+	case !bytes.Equal(m.payload, ev.Payload) || (m.ask != nil) != (ev.Kind != wire.KindSend) || (m.call != nil) != (ev.Kind == wire.KindHeaders):
 		s.failf("%s gets another message to %v than the next, or a changed one", e, key)
 	case m.arrived:
 		s.failf("%s gets a message twice", e)
@@ -285,7 +297,9 @@ func (s *sim) outcome(e *end, m *message, ev Event) {
 		if m.unrun = true; m.root().running {
 			s.failf("an ask of %s has run, and was reported as not executed", e)
 		}
-	case ev.Status == nil && !m.lookup && (!m.root().running || !bytes.Equal(ev.Payload, m.root().reply)):
+	case ev.Status == nil && m.call != nil && !m.running:
+		s.failf("a call of %s ends well, and has not run", e)
+	case ev.Status == nil && !m.lookup && m.call == nil && (!m.root().running || !bytes.Equal(ev.Payload, m.root().reply)):
 		s.failf("%s has a reply of %d bytes that is not the handler's", e, len(ev.Payload))
 	}
 	if ev.Status == nil {
@@ -299,6 +313,12 @@ func (s *sim) outcome(e *end, m *message, ev Event) {
 // endedPending says that an ask has ended without an answer.
 func (s *sim) endedPending(e *end, u Unanswered, reason endpoint.Reason) {
 	m := e.pending[u.Ask]
+	if m != nil && m.call != nil {
+		s.closeCall(m.call)
+		if m.call.callee != nil {
+			m.call.callee.gone = m.call.callee.gone || reason == endpoint.ReasonSessionEnded
+		}
+	}
 	why := &endpoint.Error{Reason: reason, Phase: u.Phase, Execution: u.Execution}
 	switch {
 	case m == nil:
@@ -412,8 +432,8 @@ func (s *sim) leftOf(e *end) string {
 	}
 	b.WriteString(leftovers(e.Session))
 	b.WriteString(unreturned(e.Session))
-	if n := len(e.waiting) + len(e.asks) + len(e.open) + len(e.relayed); n > 0 {
-		fmt.Fprintf(&b, "%d messages wait, %d asks are pending, %d are to be answered, %d are passed on; ", len(e.waiting), len(e.asks), len(e.open), len(e.relayed))
+	if n := len(e.waiting) + len(e.asks) + len(e.open) + len(e.relayed) + len(e.calls); n > 0 {
+		fmt.Fprintf(&b, "%d messages wait, %d asks are pending, %d are to be answered, %d are passed on, %d calls are open; ", len(e.waiting), len(e.asks), len(e.open), len(e.relayed), len(e.calls))
 	}
 	for i, box := range e.boxes {
 		if len(box) > 0 {

@@ -30,6 +30,7 @@ type end struct {
 	pending map[*Ask]*message
 	asks    []*message // the same, in order
 	waiting []*posting
+	calls   []*callSide // streaming calls of both directions that run here
 	frames  frames
 
 	// As a receiver.
@@ -61,6 +62,7 @@ func (s *sim) newEnd(p *pairing, own, peer *env, session uint64) *end {
 		sent: map[mailboxKey][]*message{}, pending: map[*Ask]*message{}, arrived: map[uint64]bool{}, relayed: map[uint64]*relayed{},
 		frames: frames{transfers: map[uint64]*message{}, routes: map[uint32]wire.Target{}, sends: map[mailboxKey][]*message{}},
 	}
+	e.CarryStreams()
 	if s.resume {
 		e.Resume()
 		e.Watch(s.now)
@@ -171,6 +173,9 @@ func (s *sim) accepted(e *end, q *posting) {
 		q.m.patience = max(0, q.Deadline.Sub(q.Started))
 	}
 	e.sent[key] = append(e.sent[key], q.m)
+	if q.m.call != nil {
+		e.calls = append(e.calls, q.m.call)
+	}
 	if q.m.ask != nil {
 		s.asked(e, q.m)
 	} else {
@@ -213,8 +218,11 @@ func (s *sim) take(e *end) bool {
 		*box = (*box)[1:]
 		s.ran(d.m)
 		s.taken(e, &d.ev)
-		if d.ev.Kind == wire.KindAsk {
+		switch d.ev.Kind {
+		case wire.KindAsk:
 			e.open = append(e.open, d)
+		case wire.KindHeaders:
+			e.calls = append(e.calls, d.m.call.callee)
 		}
 		return true
 	}
@@ -332,6 +340,7 @@ func (s *sim) over(e *end) {
 	for _, u := range e.End(errEnded) {
 		s.endedPending(e, u, endpoint.ReasonSessionEnded)
 	}
+	s.endCalls(e)
 	waiting := e.waiting
 	e.waiting = nil
 	for _, q := range waiting {

@@ -174,15 +174,25 @@ func (s *sim) cancelled(e *end, id uint64) {
 		}
 		return
 	}
+	for _, c := range e.calls {
+		if c == c.callee && c.side.id == id {
+			c.gone = true
+			return
+		}
+	}
 	for i := range e.boxes {
 		for j, d := range e.boxes[i] {
-			if d.ev.Kind != wire.KindAsk || d.ev.ID != id {
+			if d.ev.Kind == wire.KindSend || d.ev.ID != id {
 				continue
 			}
 			s.withdrawn++
 			e.boxes[i] = slices.Delete(e.boxes[i], j, j+1)
 			s.taken(e, &d.ev)
 			why := &endpoint.Error{Reason: endpoint.ReasonCancelled, Execution: endpoint.NotExecuted}
+			if d.ev.Kind == wire.KindHeaders {
+				s.refuseCall(e, &d.ev, why)
+				return
+			}
 			e.Reply(&Reply{ID: id, Status: why.GRPCStatus().Proto()})
 			return
 		}

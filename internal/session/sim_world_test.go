@@ -42,6 +42,8 @@ type tally struct {
 
 	rests, crashes, kills, byes, expired, dead, gaps, wrong, lost, orphans, retired, rotations                                                      uint64
 	sessions, delivered, replies, relayed, notHere, cancels, withdrawn, unposted, waits, full, replayFulls, lostSends, notExecuted, mayHaveExecuted uint64
+
+	callWaits, callEnds, readMessages uint64
 }
 
 // env is a program, through its restarts.
@@ -112,6 +114,7 @@ func (s *sim) limits(ttl, beat time.Duration) Limits {
 		l.MailboxMessages, l.MailboxBytes = 1+s.r.Uint64N(40), 1+s.r.Uint64N(100_000)
 		l.SessionBytes, l.TransferBytes = 1+s.r.Uint64N(50_000), 1+s.r.Uint64N(300_000)
 		l.Routes, l.Transfers, l.Pending = 1+s.r.Uint32N(8), 1+s.r.Uint32N(4), 1+s.r.Uint32N(50)
+		l.StreamBytes, l.Streams = 1+s.r.Uint64N(30_000), 1+s.r.Uint32N(20)
 		l.ReplayBytes = 1 + s.r.Uint64N(1_000_000)
 		if s.r.IntN(4) == 0 {
 			l.ReplayBytes = 1 + s.r.Uint64N(batchBytes+20_000)
@@ -173,7 +176,7 @@ func (s *sim) anEnd() *end {
 
 // step lets e do something.
 func (s *sim) step(e *end) {
-	switch s.r.IntN(16) {
+	switch s.r.IntN(19) {
 	case 0, 1, 2:
 		n := 1
 		if s.r.IntN(20) == 0 {
@@ -194,6 +197,14 @@ func (s *sim) step(e *end) {
 		}
 	case 9:
 		s.tick(e)
+	case 10:
+		if s.r.IntN(4) == 0 {
+			s.call(e)
+		}
+	case 11, 12:
+		for n := s.r.IntN(8); n > 0; n-- {
+			s.converse(e)
+		}
 	default:
 		for n := s.r.IntN(3); n > 0 && s.write(e); n-- {
 		}
@@ -231,6 +242,10 @@ func (s *sim) round(pause time.Duration) {
 		for _, e := range slices.Clone(v.ends) {
 			s.retry(e)
 			for s.take(e) || s.answer(e) {
+			}
+			for _, c := range slices.Clone(e.calls) {
+				for n := 0; n < 20 && s.goOn(c); n++ {
+				}
 			}
 			for s.write(e) {
 			}
