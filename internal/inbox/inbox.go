@@ -92,11 +92,15 @@ func (b *Inbox) End(err error, trailer metadata.MD) {
 	b.wake()
 }
 
-// Drop says that nobody reads any more, and why: what is there, and what comes, is dropped.
+// Drop says that nobody reads any more, and why: what is there, and what comes, is dropped. Whoever reads all the same gets err, if anything is lost
+// by it: an end after messages that were not read is no good one.
 func (b *Inbox) Drop(err error) {
 	b.End(err, nil)
 	b.mu.Lock()
 	dropped := b.messages[b.first:]
+	if len(dropped) > 0 {
+		b.err = err
+	}
 	b.messages, b.first, b.dropping = nil, 0, true
 	b.mu.Unlock()
 	for _, m := range dropped {
