@@ -314,6 +314,9 @@ func (m *relayed) CancelCall(error) {
 	if to := m.to.Load(); to != nil {
 		to.Abandon(&m.ask, failure(endpoint.ReasonCancelled, endpoint.MayHaveExecuted, "the asker gave up"))
 	}
+	if m.stream != nil { // a message to a caller that reads no more would wait for good
+		m.stream.end()
+	}
 }
 
 // relayLookup passes a lookup on.
