@@ -32,7 +32,11 @@ func (s *Server) serveStream(stream grpc.ServerStream, caller endpoint.Caller, r
 				call.Abandon(endpoint.AsError(err))
 				return
 			}
-			if call.Send(ctx, f.Bytes()) != nil {
+			e := call.Send(ctx, f.Bytes())
+			if e != nil && e.Reason == endpoint.ReasonTooLarge { // the call is not over: its handler would wait for good
+				call.Abandon(e)
+			}
+			if e != nil {
 				return // what is received tells why
 			}
 		}

@@ -80,7 +80,14 @@ func (m *relayed) passRequests(to *link.Link) {
 		if errors.Is(err, io.EOF) {
 			to.HalfClose(&st.host)
 		}
-		if err != nil || to.SendMessage(st.life, &st.host, got.Payload, encodingOf(got)) != nil {
+		if err != nil {
+			return
+		}
+		e := to.SendMessage(st.life, &st.host, got.Payload, encodingOf(got))
+		if e != nil && e.Reason == endpoint.ReasonTooLarge { // the call is not over: its handler would wait for good
+			m.fail(e)
+		}
+		if e != nil {
 			return // the replies tell why
 		}
 	}
