@@ -39,9 +39,12 @@ func newCalls(n int) []call {
 }
 
 // end ends a call, which must not be used after it. What it points to is not cleared, which would cost a write barrier
-// for each: the next use does that, or the garbage collector, which empties pools.
+// for each: the next use does that, or the garbage collector, which empties pools. What few calls have is: the next use does not set it.
 func (c *call) end() {
 	c.ctx.Part()
+	if c.stream != nil {
+		c.stream = nil
+	}
 	if b := c.batch; b != nil && b.left.Add(-1) == 0 {
 		callBatches.Put(b)
 	}
