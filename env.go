@@ -11,6 +11,7 @@ import (
 	"github.com/parley-rpc/parley/client"
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/rpcstats"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 	"github.com/parley-rpc/parley/server"
@@ -65,7 +66,7 @@ func newEnv(opts []Option) (*Env, error) {
 	if err := e.settings.introspection.check(); err != nil {
 		return nil, err
 	}
-	if e.outgoing, err = newOutgoing(e.settings.clientSide, e.settings.streamClientSide); err != nil {
+	if e.outgoing, err = newOutgoing(&e.settings); err != nil {
 		return nil, err
 	}
 	config := &link.Config{
@@ -84,7 +85,9 @@ func newEnv(opts []Option) (*Env, error) {
 		Link: config, Ref: e.ref, Bind: e.Bind, Logger: e.settings.logger,
 		AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout, Interceptor: chain(e.settings.interceptors),
 		StreamInterceptor: chainStream(e.settings.streamInterceptors),
-		RelayPolicy:       e.settings.relayPolicy, Lost: e.lost(),
+		RelayPolicy:       e.settings.relayPolicy,
+		StatsHandler:      rpcstats.Combine(e.settings.statsHandlers),
+		Lost:              e.lost(),
 	})
 	config.Closing = e.server.IsClosed
 	e.client = client.New(client.Config{

@@ -5,9 +5,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/stats"
 
 	"github.com/parley-rpc/parley/client"
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/rpcstats"
 )
 
 // WithUnaryInterceptors has the interceptors run around the handler of every message to an endpoint of this Env, whatever way it came: from a peer,
@@ -43,6 +45,27 @@ func WithStreamInterceptors(interceptors ...grpc.StreamServerInterceptor) Option
 // The connection that they are given is for its Target only, which is "parley".
 func WithStreamClientInterceptors(interceptors ...grpc.StreamClientInterceptor) Option {
 	return func(s *settings) { s.streamClientSide = append(s.streamClientSide, interceptors...) }
+}
+
+// WithStatsHandlers has the handlers told of the handling of every message and streaming call to an endpoint of this Env, whatever way it came: once, by the Env that
+// has the endpoint, and not by one that relays. They see what those of a gRPC server see of a call, in the same order: TagRPC, InHeader, Begin, InPayload, OutHeader,
+// OutPayload, OutTrailer, End. The context that TagRPC returns is the interceptors' and the handler's. A call begins when its turn in the mailbox comes; of what is
+// refused before, nothing is told. Of a one-way message there is no answer, and its End has the error that nobody gets. The default is none.
+//
+// TagConn and HandleConn are not called: there is no connection of a call's own. Those of the gRPC server itself (WithServerOptions) see the
+// connections, and the streams that carry all messages.
+func WithStatsHandlers(handlers ...stats.Handler) Option {
+	return func(s *settings) { s.statsHandlers = append(s.statsHandlers, handlers...) }
+}
+
+// WithClientStatsHandlers has the handlers told of every call that this Env makes, to whatever endpoint, by a verb or by a stock stub, inside the client interceptors:
+// TagRPC, Begin, OutHeader, OutPayload, InHeader, InPayload, InTrailer, End. The outgoing metadata of the context that TagRPC returns is what is sent. A send ends
+// when it is accepted, one with a receipt when that comes. Of a call that is refused before anything is tried, because its context has ended or an option is not
+// known, nothing is told. Answers of asks are told on goroutines of their own. The default is none.
+//
+// TagConn and HandleConn are not called. Those among WithDialOptions see the connections, and the streams that carry all messages.
+func WithClientStatsHandlers(handlers ...stats.Handler) Option {
+	return func(s *settings) { s.clientStatsHandlers = append(s.clientStatsHandlers, handlers...) }
 }
 
 // chain returns one interceptor that stands for all; nil for none.
@@ -114,19 +137,22 @@ type outgoing struct {
 	unary  grpc.UnaryClientInterceptor
 	stream grpc.StreamClientInterceptor
 	cc     *grpc.ClientConn // for interceptors to look at; it never connects
+	stats  stats.Handler
 }
 
-func newOutgoing(unary []grpc.UnaryClientInterceptor, stream []grpc.StreamClientInterceptor) (outgoing, error) {
-	if len(unary)+len(stream) == 0 {
-		return outgoing{}, nil
+func newOutgoing(s *settings) (outgoing, error) {
+	o := outgoing{stats: rpcstats.Combine(s.clientStatsHandlers)}
+	if len(s.clientSide)+len(s.streamClientSide) == 0 {
+		return o, nil
 	}
 	cc, err := grpc.NewClient("passthrough:///parley", grpc.WithTransportCredentials(insecure.NewCredentials()))
-	return outgoing{unary: chainClient(unary), stream: chainStreamClient(stream), cc: cc}, err
+	o.unary, o.stream, o.cc = chainClient(s.clientSide), chainStreamClient(s.streamClientSide), cc
+	return o, err
 }
 
 // around returns c with what runs around it.
 func (o outgoing) around(c endpoint.Caller) endpoint.Caller {
-	return client.Intercept(c, o.unary, o.stream, o.cc)
+	return client.Intercept(client.Observe(c, o.stats), o.unary, o.stream, o.cc)
 }
 
 func (o outgoing) close() error {

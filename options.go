@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/stats"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/session"
@@ -39,6 +40,9 @@ type settings struct {
 
 	streamInterceptors []grpc.StreamServerInterceptor
 	streamClientSide   []grpc.StreamClientInterceptor
+
+	statsHandlers       []stats.Handler
+	clientStatsHandlers []stats.Handler
 }
 
 func apply(opts []Option) settings {

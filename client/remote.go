@@ -49,6 +49,14 @@ func (r *remote) Carrier(ctx context.Context, wait bool) (*grpcpeer.Peer, *endpo
 	return l.Carrier(), nil
 }
 
+// Carried implements endpoint.Caller.
+func (r *remote) Carried() *grpcpeer.Peer {
+	if l := r.last.Load(); l != nil {
+		return l.Carrier()
+	}
+	return nil
+}
+
 // Go implements endpoint.Caller.
 func (r *remote) Go(f func()) { r.client.config.Go(f) }
 

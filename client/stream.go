@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/inbox"
@@ -53,6 +54,9 @@ func (r *remote) Open(ctx context.Context, q endpoint.Request) (endpoint.StreamC
 func (r *remote) StreamInterceptor() (grpc.StreamClientInterceptor, *grpc.ClientConn) {
 	return nil, nil
 }
+
+// StatsHandler implements endpoint.Caller.
+func (r *remote) StatsHandler() stats.Handler { return nil }
 
 // Send implements endpoint.StreamCarrier.
 func (s *remoteStream) Send(ctx context.Context, payload []byte) *endpoint.Error {

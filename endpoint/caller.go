@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -45,6 +46,8 @@ type Caller interface {
 	Open(ctx context.Context, r Request) (StreamCarrier, *Error)
 	// StreamInterceptor returns what runs around streaming calls, and the connection that it is shown; nil for nothing.
 	StreamInterceptor() (grpc.StreamClientInterceptor, *grpc.ClientConn)
+	// StatsHandler returns what is to be told of streaming calls; nil for nothing. Of all other calls it is told already.
+	StatsHandler() stats.Handler
 	// WaitsForItself reports whether ctx is that of a handler that holds up the very endpoint that messages go to, so that
 	// to wait for a reply would be to wait for ever.
 	WaitsForItself(ctx context.Context) bool
@@ -56,6 +59,8 @@ type Caller interface {
 	// no session; wait goes on where that fails, until ctx ends. A local endpoint is reached by no connection: its address, and the type
 	// of its AuthInfo, is "local".
 	Carrier(ctx context.Context, wait bool) (*peer.Peer, *Error)
+	// Carried returns who was at the other end of the connection that the last message took; nil if there was none.
+	Carried() *peer.Peer
 }
 
 // StreamCarrier carries one streaming call, from the caller's side. There may be one goroutine that sends and one that receives at a time; the other

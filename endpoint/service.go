@@ -105,6 +105,14 @@ func (m *ServiceMethod) ServeStream(impl any, stream grpc.ServerStream, intercep
 // TakesOne reports whether a caller of a streaming method sends exactly one message.
 func (m *ServiceMethod) TakesOne() bool { return !m.stream.ClientStreams }
 
+// Streams reports which sides of a method send any number of messages: neither for a unary one.
+func (m *ServiceMethod) Streams() (client, server bool) {
+	if m.stream == nil {
+		return false, false
+	}
+	return m.stream.ClientStreams, m.stream.ServerStreams
+}
+
 // NewRequest returns a new, empty request.
 func (m *ServiceMethod) NewRequest() proto.Message { return m.newRequest() }
 

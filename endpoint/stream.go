@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/internal/asproto"
+	"github.com/parley-rpc/parley/internal/rpcstats"
 )
 
 // clientStream is a streaming call as stock stubs see it. It behaves as a stream of grpc-go does.
@@ -31,6 +32,10 @@ type clientStream struct {
 	sent     bool // CloseSend was called, or the only message sent; of the sender
 	received bool // a message has come; of the receiver
 
+	told     *rpcstats.Call // nil if nobody is told of the call
+	answered bool           // the end has come from the other side; of the receiver
+	heading  sync.Once      // the headers are told
+
 	finishing sync.Once
 	over      atomic.Bool // the user knows the end
 }
@@ -44,13 +49,35 @@ func (c *methodCore) newStream(ctx context.Context, desc *grpc.StreamDesc, opts 
 		err = errSelfAsk()
 	}
 	if err == nil {
-		s.carrier, err = c.caller.Open(ctx, r)
+		err = s.open(r)
 	}
 	if err != nil {
 		return nil, c.describe(err, verbStream, s.started)
 	}
-	s.stop = context.AfterFunc(ctx, func() { s.carrier.Abandon(ContextError(ctx)) })
+	s.stop = context.AfterFunc(ctx, func() {
+		s.carrier.Abandon(ContextError(ctx))
+		s.told.End(ctx.Err(), nil) // perhaps nobody receives any more
+	})
 	return s, nil
+}
+
+// open hands the call over.
+func (s *clientStream) open(r Request) (err *Error) {
+	caller := s.core.caller
+	h := caller.StatsHandler()
+	if h == nil {
+		s.carrier, err = caller.Open(s.ctx, r)
+		return err
+	}
+	kind := rpcstats.Kind{Method: r.Method, FailFast: !r.WaitForReady, ClientStreams: s.desc.ClientStreams, ServerStreams: s.desc.ServerStreams}
+	s.told, r.Metadata = rpcstats.Client(s.ctx, h, kind, r.Metadata)
+	s.ctx = s.told.Context()
+	if s.carrier, err = caller.Open(s.ctx, r); err != nil {
+		s.told.End(err, nil)
+		return err
+	}
+	s.told.Sent(r.Metadata, caller.Carried())
+	return nil
 }
 
 // stream opens a streaming call, inside the interceptor if there is one.
@@ -76,7 +103,15 @@ func (s *clientStream) Header() (metadata.MD, error) {
 	if err != nil {
 		return nil, nil
 	}
+	s.tellHeader(md)
 	return md, nil
+}
+
+// tellHeader tells of the headers, once; md is nil if there are none.
+func (s *clientStream) tellHeader(md metadata.MD) {
+	if s.told != nil && md != nil {
+		s.heading.Do(func() { s.told.InHeader(md) })
+	}
 }
 
 // Trailer implements grpc.ClientStream. It is there when RecvMsg has returned an error.
@@ -129,6 +164,7 @@ func (s *clientStream) send(m any) error {
 	sent := s.carrier.Send(s.ctx, encoded)
 	switch {
 	case sent == nil:
+		s.told.OutPayload(m, len(encoded))
 	case sent.Reason == ReasonTooLarge:
 		return s.describe(sent)
 	case s.desc.ClientStreams: // the end of the call, which RecvMsg tells; to a single message generated code does not expect io.EOF
@@ -163,6 +199,9 @@ func (s *clientStream) RecvMsg(m any) error {
 // receive receives one message; into nil it drops it.
 func (s *clientStream) receive(m any) error {
 	encoded, err := s.carrier.Receive(s.ctx)
+	if s.told != nil {
+		s.tellAnswer(err)
+	}
 	switch {
 	case errors.Is(err, io.EOF):
 		if !s.desc.ServerStreams && !s.received {
@@ -188,7 +227,18 @@ func (s *clientStream) receive(m any) error {
 	if err := proto.Unmarshal(encoded, message); err != nil {
 		return s.mistake(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
+	s.told.InPayload(m, len(encoded))
 	return nil
+}
+
+// tellAnswer tells of the headers, which are there when a message, or the end with the error err, has come from the other side.
+func (s *clientStream) tellAnswer(err error) {
+	var e *Error
+	s.answered = errors.Is(err, io.EOF) || errors.As(err, &e) && (e.Reason == ReasonHandler || e.Remote)
+	if s.answered || err == nil {
+		md, _ := s.carrier.Header(s.ctx)
+		s.tellHeader(md)
+	}
 }
 
 // mistake ends the call because of a reply that is of no use, and returns the error.
@@ -224,6 +274,10 @@ func (s *clientStream) finish(err error) {
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}
+		if s.answered {
+			s.told.InTrailer(s.Trailer())
+		}
+		s.told.End(err, s.Trailer())
 		if s.options.header != nil {
 			*s.options.header, _ = s.Header()
 		}

@@ -42,8 +42,8 @@ func newCalls(n int) []call {
 // for each: the next use does that, or the garbage collector, which empties pools. What few calls have is: the next use does not set it.
 func (c *call) end() {
 	c.ctx.Part()
-	if c.stream != nil {
-		c.stream = nil
+	if c.stream != nil || c.told != nil {
+		c.stream, c.told = nil, nil
 	}
 	if b := c.batch; b != nil && b.left.Add(-1) == 0 {
 		callBatches.Put(b)

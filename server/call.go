@@ -17,6 +17,7 @@ import (
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/mailbox"
 	"github.com/parley-rpc/parley/internal/payload"
+	"github.com/parley-rpc/parley/internal/rpcstats"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -38,11 +39,12 @@ type call struct {
 	id      uint64     // of a peer's ask; 0 for its send
 	account *session.Account
 	cost    session.Cost
-	local   *localAsk    // of a local ask
-	from    *peer.Peer   // who sent a local message
-	window  *localWindow // that it was charged to
-	stream  *stream      // of a streaming call; nil for all else
-	size    int          // what it took of that
+	local   *localAsk      // of a local ask
+	from    *peer.Peer     // who sent a local message
+	window  *localWindow   // that it was charged to
+	stream  *stream        // of a streaming call; nil for all else
+	size    int            // what it took of that
+	told    *rpcstats.Call // set when the handler runs; nil if nobody is told of the call
 }
 
 // callback is a callback of an endpoint on its way through the mailbox.
@@ -82,6 +84,7 @@ func (h *hosted) handle(t mailbox.Turn, c *call) {
 		if v := recover(); v != nil || !returned {
 			c.panicked(v)
 		}
+		c.told.End(nil, nil)
 		c.end()
 	}()
 	if c.callback != nil {
@@ -95,6 +98,7 @@ func (h *hosted) handle(t mailbox.Turn, c *call) {
 // run handles a message.
 func (c *call) run() {
 	c.take()
+	c.tell()
 	if e := c.hosted.notStarted(); e != nil {
 		c.refuseTaken(e)
 		return
@@ -120,6 +124,7 @@ func (c *call) run() {
 		c.refuseTaken(failure(endpoint.ReasonUndecodable, endpoint.NotExecuted, "request: %v", undecodable))
 	case !c.isAsk() && err != nil:
 		c.noteError(err)
+		c.told.Fail(c.errorOf(err))
 		c.hosted.onError(c, err)
 	case !c.isAsk():
 	case err != nil:
@@ -141,6 +146,28 @@ func (c *call) localPending() endpoint.Pending {
 		}
 	}
 	return nil
+}
+
+// tell begins to tell of the message, if there is somebody to be told.
+func (c *call) tell() {
+	h := c.hosted.server.config.StatsHandler
+	if h == nil {
+		return
+	}
+	kind := rpcstats.Kind{Method: c.method.Name()}
+	kind.ClientStreams, kind.ServerStreams = c.method.Streams()
+	c.told = rpcstats.Server(c.ctx, h, kind)
+	if c.stream != nil {
+		c.stream.told = c.told
+	}
+}
+
+// context returns what the handler gets.
+func (c *call) context() context.Context {
+	if c.told != nil {
+		return c.told.Context()
+	}
+	return c.ctx
 }
 
 // runStream runs the handler of a streaming call, which counts as released from its start, so that it holds up nobody.
@@ -169,13 +196,13 @@ func (c *call) serve() (res proto.Message, err, undecodable error) {
 	if err := c.decode(req); err != nil {
 		return nil, nil, err
 	}
-	res, err = c.method.Call(c.ctx, req)
+	res, err = c.method.Call(c.context(), req)
 	return res, err, nil
 }
 
 // serveInside is serve where there are interceptors, or a stock handler, which decodes the request itself.
 func (c *call) serveInside(interceptor grpc.UnaryServerInterceptor) (res proto.Message, err, undecodable error) {
-	res, err = c.method.Serve(c.ctx, c.hosted.impl, func(req proto.Message) error {
+	res, err = c.method.Serve(c.context(), c.hosted.impl, func(req proto.Message) error {
 		undecodable = c.decode(req)
 		return undecodable
 	}, interceptor)
@@ -195,6 +222,7 @@ func (c *call) Stream() grpc.ServerStream {
 
 // decode decodes the request, once.
 func (c *call) decode(req proto.Message) (err error) {
+	size := len(c.payload)
 	if c.encoding == wire.JSON {
 		err = protojson.Unmarshal(c.payload, req)
 	} else {
@@ -203,6 +231,9 @@ func (c *call) decode(req proto.Message) (err error) {
 	c.payload = nil
 	if c.frame != nil { // a message that is never decoded leaves it to the garbage collector
 		c.frame.Release()
+	}
+	if err == nil {
+		c.told.InPayload(req, size)
 	}
 	return err
 }
@@ -232,6 +263,7 @@ func (c *call) refuseTaken(e *endpoint.Error) {
 		c.answerError(e)
 		return
 	}
+	c.told.Fail(e)
 	if e.Reason == endpoint.ReasonUndecodable {
 		c.hosted.onError(c, e)
 	}
@@ -262,11 +294,28 @@ func (c *call) answer(res proto.Message) {
 		return
 	}
 	header, trailer := c.ctx.Metadata()
-	if c.local != nil {
-		c.answerLocally(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
-		return
+	var cut error // the asker waits no more
+	if c.told != nil {
+		cut = c.ctx.Err()
 	}
-	c.reply(&session.Reply{ID: c.id, Payload: encoded, Encoding: encoding}, header, trailer)
+	var refused *endpoint.Error
+	if c.local != nil {
+		refused = c.answerLocally(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
+	} else {
+		refused = c.reply(&session.Reply{ID: c.id, Payload: encoded, Encoding: encoding}, header, trailer)
+	}
+	switch {
+	case c.told == nil:
+	case cut != nil:
+		c.told.Fail(cut)
+	case refused != nil:
+		c.told.OutTrailer(nil)
+		c.told.Fail(refused)
+	default:
+		c.told.OutHeader(header)
+		c.told.OutPayload(res, len(encoded))
+		c.told.OutTrailer(trailer)
+	}
 }
 
 // answerError answers an ask with an error.
@@ -276,6 +325,7 @@ func (c *call) answerError(e *endpoint.Error) {
 		return
 	}
 	header, trailer := c.ctx.Metadata()
+	defer c.tellError(c.told != nil && c.ctx.Err() != nil, header, trailer, e)
 	if c.local != nil {
 		if e.Reason == endpoint.ReasonHandler {
 			e = endpoint.ErrorFromStatus(statusOf(e)) // no more than a peer would get
@@ -287,15 +337,33 @@ func (c *call) answerError(e *endpoint.Error) {
 	c.reply(&session.Reply{ID: c.id, Status: statusOf(e)}, header, trailer)
 }
 
-// answerLocally answers a local ask, with an error in place of an answer that a session would not carry.
-func (c *call) answerLocally(r endpoint.Response) {
-	if e := c.hosted.server.refuseReply(&r); e != nil {
+// tellError tells of an answer that is the error e; cut says that the asker waits no more.
+func (c *call) tellError(cut bool, header, trailer metadata.MD, e *endpoint.Error) {
+	if c.told == nil {
+		return
+	}
+	if !cut {
+		if len(header) > 0 {
+			c.told.OutHeader(header)
+		}
+		c.told.OutTrailer(trailer)
+	}
+	c.told.Fail(e)
+}
+
+// answerLocally answers a local ask, with an error in place of an answer that a session would not carry, and returns that.
+func (c *call) answerLocally(r endpoint.Response) *endpoint.Error {
+	e := c.hosted.server.refuseReply(&r)
+	if e != nil {
 		r = endpoint.Response{Err: e}
 	}
 	c.local.complete(r)
+	return e
 }
 
-func (c *call) reply(r *session.Reply, header, trailer metadata.MD) {
+// reply answers a peer's ask. It returns the error that was sent in place of a reply, or nil.
+func (c *call) reply(r *session.Reply, header, trailer metadata.MD) *endpoint.Error {
+	failed := r.Status != nil
 	var err error
 	if r.Header, err = wire.FromMD(header); err == nil {
 		r.Trailer, err = wire.FromMD(trailer)
@@ -304,6 +372,10 @@ func (c *call) reply(r *session.Reply, header, trailer metadata.MD) {
 		*r = session.Reply{ID: c.id, Status: statusOf(failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err))}
 	}
 	c.link.Reply(r)
+	if failed || r.Status == nil {
+		return nil
+	}
+	return endpoint.ErrorFromStatus(r.Status)
 }
 
 // goexit stands for the value of a panic where a handler ended its goroutine.
@@ -319,8 +391,13 @@ func (c *call) panicked(v any) {
 	}
 	p := newPanic(v, c.during())
 	c.noteError(p)
-	if c.callback == nil && c.isAsk() {
-		c.answerError(failure(endpoint.ReasonPanic, endpoint.MayHaveExecuted, "%v", v))
+	if c.callback == nil {
+		e := failure(endpoint.ReasonPanic, endpoint.MayHaveExecuted, "%v", v)
+		if c.isAsk() {
+			c.answerError(e)
+		} else {
+			c.told.Fail(e)
+		}
 	}
 	c.hosted.onError(c, p)
 }

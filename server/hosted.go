@@ -276,7 +276,7 @@ func (h *hosted) onError(c *call, err error) {
 		}
 	}()
 	if e, ok := h.impl.(endpoint.ErrorHandler); ok {
-		e.OnError(c.ctx, err)
+		e.OnError(c.context(), err)
 		return
 	}
 	h.server.log.warn("parley: endpoint failed", "endpoint", h.name, "method", c.during(), "error", err)

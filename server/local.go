@@ -85,6 +85,9 @@ func (l *localCaller) Peer() string { return "local" }
 // Carrier implements endpoint.Caller.
 func (l *localCaller) Carrier(context.Context, bool) (*peer.Peer, *endpoint.Error) { return here, nil }
 
+// Carried implements endpoint.Caller.
+func (l *localCaller) Carried() *peer.Peer { return here }
+
 // local is the address of who is in the same Env.
 type local struct{}
 

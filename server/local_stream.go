@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/stats"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/callctx"
@@ -66,6 +67,9 @@ func (l *localCaller) Open(ctx context.Context, r endpoint.Request) (endpoint.St
 func (l *localCaller) StreamInterceptor() (grpc.StreamClientInterceptor, *grpc.ClientConn) {
 	return nil, nil
 }
+
+// StatsHandler implements endpoint.Caller.
+func (l *localCaller) StatsHandler() stats.Handler { return nil }
 
 // put puts a message into an inbox, when there is room in its window.
 func (s *localStream) put(ctx context.Context, w *localWindow, in *inbox.Inbox, m inbox.Message) *endpoint.Error {

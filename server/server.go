@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/stats"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
@@ -31,6 +32,8 @@ type Config struct {
 	// RelayPolicy returns why a message is not to be passed on to an endpoint of another Env, or nil; nil for no policy. Its context has the peer
 	// that has sent it, and its metadata. It must not wait.
 	RelayPolicy func(ctx context.Context, fullMethod string, to endpoint.Ref) error
+	// StatsHandler is told of every message's and every streaming call's handler; nil if there is none.
+	StatsHandler stats.Handler
 	// Lost, if it is not nil, is told of a one-way message that was to be passed on to a peer, and cannot be any more.
 	Lost func(to endpoint.Peer, m session.Send, reason *endpoint.Error)
 	// AskTimeout ends local asks whose context has no deadline.

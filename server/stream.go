@@ -18,6 +18,7 @@ import (
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/inbox"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/rpcstats"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -35,8 +36,9 @@ type stream struct {
 	ctx      *callctx.Context
 	in       *inbox.Inbox
 	answers  answers
-	oneOnly  bool // the caller sends one message
-	received bool // a message has come; of the receiver
+	oneOnly  bool           // the caller sends one message
+	received bool           // a message has come; of the receiver
+	told     *rpcstats.Call // set before the handler runs; nil if nobody is told of the call
 
 	mu      sync.Mutex
 	header  metadata.MD
@@ -50,7 +52,12 @@ type stream struct {
 var errLate = status.Error(codes.Internal, "transport: SendHeader called multiple times")
 
 // Context implements grpc.ServerStream.
-func (s *stream) Context() context.Context { return s.ctx }
+func (s *stream) Context() context.Context {
+	if s.told != nil {
+		return s.told.Context()
+	}
+	return s.ctx
+}
 
 // SetHeader implements grpc.ServerStream.
 func (s *stream) SetHeader(md metadata.MD) error {
@@ -98,7 +105,8 @@ func (s *stream) sendHeaders() (bool, error) {
 		return false, nil
 	}
 	s.headed = true
-	md, err := wire.FromMD(s.header)
+	header := s.header
+	md, err := wire.FromMD(header)
 	s.mu.Unlock()
 	if err != nil {
 		return true, status.Error(codes.Internal, err.Error())
@@ -106,6 +114,7 @@ func (s *stream) sendHeaders() (bool, error) {
 	if e := s.answers.headers(md); e != nil {
 		return true, s.failed(e)
 	}
+	s.told.OutHeader(header)
 	return true, nil
 }
 
@@ -142,6 +151,7 @@ func (s *stream) SendMsg(m any) error {
 	if e := s.answers.message(s.ctx, encoded, encoding); e != nil {
 		return s.failed(e)
 	}
+	s.told.OutPayload(m, len(encoded))
 	return nil
 }
 
@@ -162,6 +172,7 @@ func (s *stream) RecvMsg(m any) error {
 	if err := decode(got, message); err != nil {
 		return failure(endpoint.ReasonUndecodable, endpoint.MayHaveExecuted, "request: %v", err)
 	}
+	s.told.InPayload(m, len(got.Payload))
 	if !s.oneOnly {
 		return nil
 	}
@@ -200,15 +211,20 @@ func (s *stream) finish(e *endpoint.Error) {
 		return
 	}
 	s.ended = true
-	header, headed := s.header, s.headed
-	trailer, err := wire.FromMD(s.trailer)
+	header, headed, set := s.header, s.headed, s.trailer
+	trailer, err := wire.FromMD(set)
 	s.mu.Unlock()
+	cut := s.told != nil && s.ctx.Err() != nil // the caller waits no more
 	if err != nil {
-		trailer, e = nil, failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "trailer: %v", err)
+		set, trailer, e = nil, nil, failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "trailer: %v", err)
 	}
 	if md, err := wire.FromMD(header); !headed && len(md) > 0 && err == nil {
-		if refused := s.answers.headers(md); refused != nil && e == nil {
+		refused := s.answers.headers(md)
+		if refused != nil && e == nil {
 			e = refused
+		}
+		if refused == nil && !cut {
+			s.told.OutHeader(header)
 		}
 	}
 	var st *spb.Status
@@ -216,6 +232,12 @@ func (s *stream) finish(e *endpoint.Error) {
 		st = statusOf(e)
 	}
 	s.answers.end(st, trailer)
+	if !cut {
+		s.told.OutTrailer(set)
+	}
+	if e != nil {
+		s.told.Fail(e)
+	}
 	s.in.Drop(errors.New("parley: the handler has returned"))
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -111,8 +112,10 @@ func (f *fakeEndpoint) WaitsForItself(context.Context) bool { return false }
 func (f *fakeEndpoint) Carrier(context.Context, bool) (*peer.Peer, *endpoint.Error) {
 	return nil, nil
 }
-func (f *fakeEndpoint) Go(run func()) { run() }
-func (f *fakeEndpoint) Peer() string  { return fakeAddress }
+func (f *fakeEndpoint) Carried() *peer.Peer         { return nil }
+func (f *fakeEndpoint) StatsHandler() stats.Handler { return nil }
+func (f *fakeEndpoint) Go(run func())               { run() }
+func (f *fakeEndpoint) Peer() string                { return fakeAddress }
 
 // fakePending is an ask that is complete.
 type fakePending struct{}

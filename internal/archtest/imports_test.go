@@ -12,9 +12,9 @@ import (
 // allowed says, of each package that is part of the library, which others of this module it may import. A new arrow is a
 // decision: docs/design.md has the reasons.
 var allowed = map[string][]string{
-	".":                   {"client", "endpoint", "internal/introspect", "internal/link", "internal/session", "internal/wire", "server"},
-	"client":              {"endpoint", "internal/credit", "internal/inbox", "internal/link", "internal/payload", "internal/session", "internal/wire"},
-	"endpoint":            {"gen/parley/v1", "internal/asproto", "internal/callctx", "internal/identity"},
+	".":                   {"client", "endpoint", "internal/introspect", "internal/link", "internal/rpcstats", "internal/session", "internal/wire", "server"},
+	"client":              {"endpoint", "internal/credit", "internal/inbox", "internal/link", "internal/payload", "internal/rpcstats", "internal/session", "internal/wire"},
+	"endpoint":            {"gen/parley/v1", "internal/asproto", "internal/callctx", "internal/identity", "internal/rpcstats"},
 	"internal/asproto":    {},
 	"internal/callctx":    {},
 	"internal/credit":     {},
@@ -24,10 +24,11 @@ var allowed = map[string][]string{
 	"internal/link":       {"endpoint", "gen/parley/v1", "internal/credit", "internal/identity", "internal/inbox", "internal/session", "internal/wire"},
 	"internal/mailbox":    {},
 	"internal/payload":    {"internal/session"},
+	"internal/rpcstats":   {},
 	"internal/session":    {"endpoint", "gen/parley/v1", "internal/credit", "internal/wire"},
 	"internal/wire":       {"gen/parley/v1"},
 	"policy":              {"endpoint", "internal/identity"},
-	"server":              {"endpoint", "gen/parley/v1", "internal/asproto", "internal/callctx", "internal/credit", "internal/identity", "internal/inbox", "internal/link", "internal/mailbox", "internal/payload", "internal/session", "internal/wire"},
+	"server":              {"endpoint", "gen/parley/v1", "internal/asproto", "internal/callctx", "internal/credit", "internal/identity", "internal/inbox", "internal/link", "internal/mailbox", "internal/payload", "internal/rpcstats", "internal/session", "internal/wire"},
 	"internal/leaktest":   {},
 	"internal/faultproxy": {},
 }
