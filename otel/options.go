@@ -1,0 +1,64 @@
+package parleyotel
+
+import (
+	"context"
+
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/stats"
+
+	"github.com/parley-rpc/parley"
+	"github.com/parley-rpc/parley/endpoint"
+)
+
+// EndpointKey is the key of the attribute that names the endpoint, of the spans and the durations of the side that handles a call.
+const EndpointKey = attribute.Key("parley.endpoint")
+
+// Options returns the options of an Env whose calls are to have spans and durations, those that it makes and those that it handles. opts are for both sides; what
+// they leave out is as with otelgrpc: the global providers and propagator.
+//
+// Durations have the name of the endpoint, so a program that makes endpoints without end makes time series without end. An otelgrpc.WithMetricAttributesFn among opts
+// takes the place of that.
+func Options(opts ...otelgrpc.Option) []parley.Option {
+	named := append([]otelgrpc.Option{otelgrpc.WithMetricAttributesFn(endpointOf)}, opts...)
+	return []parley.Option{
+		parley.WithStatsHandlers(otelgrpc.NewServerHandler(named...), nameSpan{}),
+		parley.WithClientStatsHandlers(otelgrpc.NewClientHandler(opts...)),
+	}
+}
+
+// NotCarrier is an otelgrpc.Filter for handlers of the gRPC server itself and of its connections (parley.WithServerOptions, parley.WithDialOptions): it leaves out the
+// stream that carries all messages, whose span would end with the session only.
+func NotCarrier(info *stats.RPCTagInfo) bool {
+	return info.FullMethodName != "/parley.v1.Parley/Connect"
+}
+
+// endpointOf returns the attributes of the endpoint whose handler gets ctx: none if it has no name any more, because it is stopping.
+func endpointOf(ctx context.Context) []attribute.KeyValue {
+	ref, ok := endpoint.Self(ctx)
+	if !ok {
+		return nil
+	}
+	return []attribute.KeyValue{EndpointKey.String(ref.Name())}
+}
+
+// nameSpan is a stats.Handler that gives the span of the handler before it the name of the endpoint.
+type nameSpan struct{}
+
+// TagRPC implements stats.Handler.
+func (nameSpan) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(endpointOf(ctx)...)
+	}
+	return ctx
+}
+
+// HandleRPC implements stats.Handler.
+func (nameSpan) HandleRPC(context.Context, stats.RPCStats) {}
+
+// TagConn implements stats.Handler.
+func (nameSpan) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (nameSpan) HandleConn(context.Context, stats.ConnStats) {}
