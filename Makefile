@@ -21,7 +21,9 @@ TESTDATA := cmd/protoc-gen-go-parley/internal/testdata
 # The protocol as it was published, for make breaking.
 IMAGE := tools/image/parley-v1-r1.binpb
 # Hand-written and generated Go files; testdata is what other modules and packages are made of.
-GO_DIRS := $(wildcard *.go) bench client cmd endpoint examples gen internal policy server
+GO_DIRS := $(wildcard *.go) bench client cmd endpoint examples gen internal otel policy prometheus server
+# The modules in this tree beside the one of the library, which it must not depend on.
+MODULES := bench otel prometheus
 # The race detector needs a C compiler.
 RACE := $(if $(shell command -v gcc clang 2>/dev/null),-race)
 
@@ -41,6 +43,8 @@ build: ## Build everything; the example programs go to .tmp/bin
 test: race-note ## Run all tests, with the race detector
 	$(GO) vet ./...
 	$(GO) test $(RACE) -timeout 5m ./...
+	$(GO) -C otel test $(RACE) -timeout 2m ./...
+	$(GO) -C prometheus test $(RACE) -timeout 2m ./...
 
 .PHONY: race-note
 race-note:
@@ -118,8 +122,7 @@ lint: ## Look for mistakes: vet, staticcheck, gofmt, buf lint, go mod tidy
 	$(BUF) lint
 	$(BUF) format --diff --exit-code
 	$(GO) mod tidy -diff
-	$(GO) -C bench vet ./...
-	$(GO) -C bench mod tidy -diff
+	for module in $(MODULES); do $(GO) -C $$module vet ./... && $(GO) -C $$module mod tidy -diff; done
 
 .PHONY: generate
 generate: ## Generate the Go code of api, and the golden files of the generator
