@@ -20,13 +20,13 @@ import (
 	"github.com/parley-rpc/parley/internal/leaktest"
 )
 
-// tally counts what has run in one Env. The streams that carry all messages do not count.
-type tally struct {
+// ranCounts counts what has run in one Env. The streams that carry all messages do not count.
+type ranCounts struct {
 	mu   sync.Mutex
 	runs map[string]int // by what the table calls it
 }
 
-func (c *tally) count(what, method string) {
+func (c *ranCounts) count(what, method string) {
 	if method == "/parley.v1.Parley/Connect" {
 		return
 	}
@@ -36,7 +36,7 @@ func (c *tally) count(what, method string) {
 }
 
 // take returns what has run since the last time.
-func (c *tally) take() map[string]int {
+func (c *ranCounts) take() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	runs := c.runs
@@ -44,29 +44,29 @@ func (c *tally) take() map[string]int {
 	return runs
 }
 
-// tallyHandler is a stats.Handler that counts calls.
-type tallyHandler struct {
-	*tally
+// runsHandler is a stats.Handler that counts calls.
+type runsHandler struct {
+	*ranCounts
 	name  string
 	ended chan struct{}
 }
 
-func (h tallyHandler) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+func (h runsHandler) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
 	h.count(h.name, info.FullMethodName)
 	return ctx
 }
 
-func (h tallyHandler) HandleRPC(_ context.Context, s stats.RPCStats) {
+func (h runsHandler) HandleRPC(_ context.Context, s stats.RPCStats) {
 	if _, ok := s.(*stats.End); ok && h.ended != nil {
 		h.ended <- struct{}{}
 	}
 }
 
-func (tallyHandler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (tallyHandler) HandleConn(context.Context, stats.ConnStats)                       {}
+func (runsHandler) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (runsHandler) HandleConn(context.Context, stats.ConnStats)                       {}
 
 // options returns all that counts. ended gets every end of a call at its server side.
-func (c *tally) options(ended chan struct{}) []parley.Option {
+func (c *ranCounts) options(ended chan struct{}) []parley.Option {
 	unary := func(name string) grpc.UnaryServerInterceptor {
 		return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			c.count(name, info.FullMethod)
@@ -82,7 +82,7 @@ func (c *tally) options(ended chan struct{}) []parley.Option {
 	return []parley.Option{
 		parley.WithUnaryInterceptors(unary("WithUnaryInterceptors")),
 		parley.WithStreamInterceptors(stream("WithStreamInterceptors")),
-		parley.WithStatsHandlers(tallyHandler{c, "WithStatsHandlers", ended}),
+		parley.WithStatsHandlers(runsHandler{c, "WithStatsHandlers", ended}),
 		parley.WithUnaryClientInterceptors(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			c.count("WithUnaryClientInterceptors", method)
 			return invoke(ctx, method, req, reply, cc, opts...)
@@ -91,10 +91,10 @@ func (c *tally) options(ended chan struct{}) []parley.Option {
 			c.count("WithStreamClientInterceptors", method)
 			return open(ctx, desc, cc, method, opts...)
 		}),
-		parley.WithClientStatsHandlers(tallyHandler{tally: c, name: "WithClientStatsHandlers"}),
+		parley.WithClientStatsHandlers(runsHandler{ranCounts: c, name: "WithClientStatsHandlers"}),
 		parley.WithServerOptions(
 			grpc.ChainUnaryInterceptor(unary("unary of the server")), grpc.ChainStreamInterceptor(stream("stream of the server")),
-			grpc.StatsHandler(tallyHandler{tally: c, name: "stats of the server"}),
+			grpc.StatsHandler(runsHandler{ranCounts: c, name: "stats of the server"}),
 		),
 	}
 }
@@ -146,10 +146,10 @@ func (*kinds) UnaryCall(context.Context, *grpc_testing.SimpleRequest) (*grpc_tes
 func TestInterceptorTable(t *testing.T) {
 	leaktest.Check(t)
 	want := pathTable(t)
-	tallies := map[string]*tally{}
+	tallies := map[string]*ranCounts{}
 	ended := make(chan struct{}, 10)
 	made := func(name string) []parley.Option {
-		tallies[name] = &tally{runs: map[string]int{}}
+		tallies[name] = &ranCounts{runs: map[string]int{}}
 		return tallies[name].options(ended)
 	}
 	host, err := parley.Listen("127.0.0.1:0", made("host")...)
