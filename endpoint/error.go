@@ -288,7 +288,10 @@ func (e *Error) GRPCStatus() *status.Status {
 // because it says those of the peer.
 func (e *Error) At(p Phase, x Execution) *Error {
 	at := *e
-	at.Phase, at.Execution, at.status = p, x, nil
+	at.Phase, at.Execution = p, x
+	if e.Reason != ReasonHandler { // whose status is all that it says
+		at.status = nil
+	}
 	return &at
 }
 

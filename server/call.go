@@ -419,7 +419,9 @@ func (c *call) errorOf(err error) *endpoint.Error {
 func (c *call) ended(err error, x endpoint.Execution) *endpoint.Error {
 	var cause *endpoint.Error
 	switch {
-	case errors.As(context.Cause(c.ctx), &cause):
+	case errors.As(context.Cause(c.ctx), &cause) && cause.Reason == endpoint.ReasonHandler: // with a status of its own, as that of an abort
+		return cause.At(endpoint.PhaseSent, x)
+	case cause != nil:
 		return failure(cause.Reason, x, "%s", cause.Text)
 	case err == context.DeadlineExceeded:
 		return failure(endpoint.ReasonTimeout, x, "the deadline passed at the receiver")
