@@ -315,7 +315,7 @@ func (m *relayed) CancelCall(error) {
 		to.Abandon(&m.ask, failure(endpoint.ReasonCancelled, endpoint.MayHaveExecuted, "the asker gave up"))
 	}
 	if m.stream != nil { // a message to a caller that reads no more would wait for good
-		m.stream.end()
+		m.stream.end(nil)
 	}
 }
 

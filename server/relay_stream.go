@@ -23,8 +23,8 @@ type relayedStream struct {
 	host     session.Stream  // the side at the host
 	requests *inbox.Inbox
 	replies  *inbox.Inbox
-	life     context.Context // ends with the call
-	end      context.CancelFunc
+	life     context.Context // ends with the call; its cause is the error that both sides get, if it is one of Parley
+	end      context.CancelCauseFunc
 }
 
 // fromCaller is told what comes from the caller of a relayed call.
@@ -60,7 +60,7 @@ func (h fromHost) Fail(e *endpoint.Error) { h.m.fail(e) }
 // newRelayedStream makes m, whose event has opened a streaming call, ready for what follows.
 func (m *relayed) newRelayedStream() {
 	st := &relayedStream{from: m.relay.key.from, caller: m.event.Stream, requests: inbox.New(), replies: inbox.New()}
-	st.life, st.end = context.WithCancel(m.relay.server.life)
+	st.life, st.end = context.WithCancelCause(m.relay.server.life)
 	st.host.Owner = fromHost{m}
 	m.event.Stream.Owner = fromCaller{m}
 	m.stream = st
@@ -110,7 +110,7 @@ func (m *relayed) passReplies(to *link.Link) {
 		return
 	}
 	var e *endpoint.Error
-	if !errors.As(err, &e) {
+	if !errors.As(context.Cause(st.life), &e) && !errors.As(err, &e) {
 		e = failure(endpoint.ReasonCancelled, endpoint.MayHaveExecuted, "the asker gave up")
 	}
 	to.Abandon(&m.ask, e)
@@ -138,7 +138,7 @@ func (m *relayed) endStream(e *endpoint.Error) {
 	}
 	trailer, _ := wire.FromMD(st.replies.Trailer())
 	st.from.EndStream(st.caller, code, trailer)
-	st.end()
+	st.end(nil)
 	over := errors.New("parley: the call is over")
 	st.requests.Drop(over)
 	st.replies.Drop(over)
@@ -146,8 +146,8 @@ func (m *relayed) endStream(e *endpoint.Error) {
 
 // fail ends the call at both sides with e.
 func (m *relayed) fail(e *endpoint.Error) {
+	m.stream.end(e)
 	m.stream.replies.Drop(e)
-	m.stream.end()
 }
 
 func encodingOf(m inbox.Message) wire.Encoding {
