@@ -185,8 +185,8 @@ func TestSessionEndsInCall(t *testing.T) {
 	end(t, env, host)
 }
 
-// TestStreamingHandlers of one serial endpoint: many run at the same time, and hold up neither asks nor each other; there is a limit to them; a panic
-// ends its call only; and an endpoint that is stopped waits for none of them.
+// TestStreamingHandlers of one serial endpoint: many run at the same time, and hold up neither asks nor each other; there is a limit to them; and a panic
+// ends its call only.
 func TestStreamingHandlers(t *testing.T) {
 	leaktest.Check(t)
 	const most = 100
