@@ -29,10 +29,7 @@ func soon(t *testing.T) context.Context {
 // TestMount: an Env on a gRPC server and a connection that the program has made.
 func TestMount(t *testing.T) {
 	leaktest.Check(t)
-	listener, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listening(t)
 	address := listener.Addr().String()
 	host, err := parley.New(parley.WithName("host"))
 	if err != nil {
@@ -45,8 +42,7 @@ func TestMount(t *testing.T) {
 	if err := host.Mount(server, address); !errors.Is(err, endpoint.ErrDuplicate) {
 		t.Errorf("the second Mount: %v, want ErrDuplicate", err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	serving(t, server, listener)
 	ref, err := sayhiv1parley.RegisterSayHi(soon(t), host, "hi", hi{})
 	if err != nil {
 		t.Fatal(err)
@@ -82,9 +78,6 @@ func TestMount(t *testing.T) {
 		t.Error(err)
 	}
 	server.GracefulStop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
 	if err := caller.Shutdown(soon(t)); err != nil {
 		t.Error(err)
 	}

@@ -19,9 +19,27 @@ const EndpointKey = server.EndpointKey
 //
 // Unary interceptors of the server do not run for such calls, because grpc-go has none for services that come and go; its stream interceptors and stats
 // handlers do, and so do those of WithUnaryInterceptors. The largest request is that of the gRPC server, 4 MiB unless it has grpc.MaxRecvMsgSize, as anybody may
-// send that much before it is looked at. Streaming methods get codes.Unimplemented for now.
+// may send that much before it is looked at.
 func ServerOptions(env *Env) []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.UnknownServiceHandler(env.server.ServeCall)}
+}
+
+// RegisterServices registers on r, a gRPC server that was made without ServerOptions and does not serve yet, the services that endpoints of env
+// implement now, as ordinary gRPC services, and returns their names. Services that come later are not served, since grpc-go takes none while it serves;
+// with ServerOptions they are. What r has already stays its own, if r is a grpc.Server; what is registered there twice ends the program, as always.
+func RegisterServices(env *Env, r grpc.ServiceRegistrar) []string {
+	taken := map[string]grpc.ServiceInfo{}
+	if s, ok := r.(reflection.ServiceInfoProvider); ok {
+		taken = s.GetServiceInfo()
+	}
+	var names []string
+	for _, name := range env.server.Services() {
+		if _, has := taken[name]; !has {
+			r.RegisterService(env.server.ServiceDesc(name), nil)
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // RegisterReflection puts server reflection on a gRPC server on which env is mounted, with the services of endpoints as they come and go. The server of

@@ -3,7 +3,8 @@ package parley_test
 import (
 	"context"
 	"errors"
-	"net"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/interop/grpc_testing"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
@@ -28,10 +30,7 @@ import (
 // them all.
 func TestServerOptions(t *testing.T) {
 	leaktest.Check(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listening(t)
 	env := newEnv(t)
 	server := grpc.NewServer(parley.ServerOptions(env)...)
 	healthv1.RegisterHealthServer(server, health.NewServer())
@@ -39,8 +38,7 @@ func TestServerOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	parley.RegisterReflection(env, server)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	serving(t, server, listener)
 	ref, err := sayhiv1parley.RegisterSayHi(soon(t), env, "hi", hi{})
 	if err != nil {
 		t.Fatal(err)
@@ -83,14 +81,66 @@ func TestServerOptions(t *testing.T) {
 	if got := listed(); got != own {
 		t.Errorf("after the end of the endpoint listed are %s", got)
 	}
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
 	end(t, env)
 	server.GracefulStop()
-	if err := <-served; err != nil {
-		t.Error(err)
+}
+
+// TestRegisterServices: a gRPC server that was made without ServerOptions serves what endpoints implement before it serves, with calls of all kinds, and what it has itself.
+func TestRegisterServices(t *testing.T) {
+	leaktest.Check(t)
+	env := newEnv(t)
+	sayhiv1.RegisterSayHiServer(env.Endpoint("first"), sayhiv1.UnimplementedSayHiServer{})
+	sayhiv1.RegisterSayHiServer(env.Endpoint("second"), &stockHi{})
+	grpc_testing.RegisterTestServiceServer(env.Endpoint("streams"), &duplex{full: echoDuplex})
+	healthv1.RegisterHealthServer(env.Endpoint("health"), healthv1.UnimplementedHealthServer{})
+	listener, server := listening(t), grpc.NewServer()
+	healthv1.RegisterHealthServer(server, health.NewServer())
+	if got := parley.RegisterServices(env, server); !slices.Equal(got, []string{"grpc.testing.TestService", "sayhi.v1.SayHi"}) {
+		t.Errorf("registered are %v", got)
 	}
+	if got := parley.RegisterServices(env, server); got != nil {
+		t.Errorf("registered again are %v", got)
+	}
+	if err := env.Mount(server, listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	serving(t, server, listener)
+	cc, second := dialFace(t, env, ""), dialFace(t, env, "second")
+	if _, err := sayhiv1.NewSayHiClient(cc).Hi(soon(t), &sayhiv1.HiRequest{Msg: "hi"}); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "first, second") {
+		t.Errorf("a call that two endpoints could take: %v", err)
+	}
+	if r, err := sayhiv1.NewSayHiClient(second).Hi(soon(t), &sayhiv1.HiRequest{Msg: "hi"}); err != nil || r.GetMsg() != "hi" {
+		t.Errorf("Hi = %v, %v", r, err)
+	}
+	stub := grpc_testing.NewTestServiceClient(cc)
+	if _, err := stub.EmptyCall(soon(t), &grpc_testing.Empty{}); err != nil {
+		t.Errorf("EmptyCall: %v", err)
+	}
+	if _, err := stub.UnaryCall(soon(t), &grpc_testing.SimpleRequest{}); status.Code(err) != codes.Unimplemented {
+		t.Errorf("UnaryCall: %v", err)
+	}
+	stream, err := stub.FullDuplexCall(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := stream.Send(&outRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the end: %v", err)
+	}
+	if r, err := healthv1.NewHealthClient(cc).Check(soon(t), &healthv1.HealthCheckRequest{}); err != nil || r.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+		t.Errorf("the server's own service: %v, %v", r, err)
+	}
+	end(t, env)
 }
 
 // TestStubOptions: call options that concern an HTTP/2 stream do nothing, and those that ask for another codec are refused.

@@ -12,7 +12,6 @@ import (
 	channelz "google.golang.org/grpc/channelz/grpc_channelz_v1"
 	channelzservice "google.golang.org/grpc/channelz/service"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -74,9 +73,6 @@ func TestIntrospectionAuthorized(t *testing.T) {
 			}
 		}
 	}
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
 	end(t, env)
 
 	if _, err := parley.Listen("127.0.0.1:0", parley.WithIntrospection(nil)); !errors.Is(err, endpoint.ErrInvalid) {
@@ -95,9 +91,6 @@ func TestIntrospectionOff(t *testing.T) {
 	if _, err := channelz.NewChannelzClient(cc).GetServers(soon(t), &channelz.GetServersRequest{}); status.Code(err) != codes.Unimplemented {
 		t.Errorf("channelz: %v, want Unimplemented", err)
 	}
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
 	end(t, env)
 }
 
@@ -106,10 +99,7 @@ func TestRegisterIntrospection(t *testing.T) {
 	leaktest.Check(t)
 	env, _ := hosting(t)
 	refuse := func(context.Context) error { return errors.New("not you") }
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listening(t)
 	server := grpc.NewServer()
 	channelzservice.RegisterChannelzServiceToServer(server)
 	if err := parley.RegisterIntrospection(env, server, nil); !errors.Is(err, endpoint.ErrInvalid) {
@@ -121,24 +111,13 @@ func TestRegisterIntrospection(t *testing.T) {
 	if err := parley.RegisterIntrospection(env, server, refuse); !errors.Is(err, endpoint.ErrDuplicate) {
 		t.Errorf("a second time: %v, want ErrDuplicate", err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	cc, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	serving(t, server, listener)
+	cc := dialing(t, listener.Addr().String())
 	if _, err := channelz.NewChannelzClient(cc).GetServers(soon(t), &channelz.GetServersRequest{}); err != nil {
 		t.Errorf("the server's own channelz: %v", err)
 	}
 	if _, err := parleyv1.NewIntrospectionClient(cc).ListEndpoints(soon(t), &parleyv1.ListEndpointsRequest{}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("ListEndpoints: %v, want PermissionDenied", err)
-	}
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
-	server.GracefulStop()
-	if err := <-served; err != nil {
-		t.Error(err)
 	}
 	end(t, env)
 }

@@ -42,12 +42,7 @@ func observing(t *testing.T, opts ...parley.Option) *observed {
 		t.Fatal(err)
 	}
 	conn := dialFace(t, env, "")
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-		end(t, env)
-	})
+	t.Cleanup(func() { end(t, env) })
 	return &observed{T: t, env: env, conn: conn, client: parleyv1.NewIntrospectionClient(conn)}
 }
 

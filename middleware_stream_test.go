@@ -203,8 +203,5 @@ func TestStreamMiddleware(t *testing.T) {
 			}
 		})
 	}
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
 	end(t, caller, env)
 }

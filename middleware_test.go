@@ -137,8 +137,5 @@ func TestMiddleware(t *testing.T) {
 	if _, err := remote.Bye.AskSync(soon(t), &sayhiv1.ByeRequest{}); status.Code(err) != codes.Unimplemented {
 		t.Errorf("a method that needs no token: %v, want that of its handler", err)
 	}
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
 	end(t, caller, env)
 }

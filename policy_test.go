@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -271,17 +270,13 @@ func TestPolicyOfCarrier(t *testing.T) {
 	a := newAuthority(t)
 	p := parsePolicy(t, `{"name": "carrier", "allow_rules": [{"name": "friends", "source": {"principals": ["spiffe://test/friend"]}, "request": {"paths": ["/parley.v1.Parley/Connect"]}}]}`)
 	host := newEnv(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listening(t)
 	creds := credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{a.issue("host")}, ClientCAs: a.pool, ClientAuth: tls.RequireAndVerifyClientCert})
 	server := grpc.NewServer(append(parley.ServerOptions(host), grpc.Creds(creds), grpc.StreamInterceptor(p.Stream()))...)
 	if err := host.Mount(server, listener.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	serving(t, server, listener)
 	ref := registerWhoever(t, host, "hi")
 	friend, guest := a.client("friend"), a.client("guest")
 	if _, err := boundAt(t, friend, ref.Ref()).Hi.AskSync(soon(t), &sayhiv1.HiRequest{}); err != nil {
@@ -298,10 +293,6 @@ func TestPolicyOfCarrier(t *testing.T) {
 		t.Error(err)
 	}
 	end(t, friend, guest, host)
-	server.Stop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
 }
 
 // TestLimitsOfPeers: the sessions of a peer, and what one session has pending and may send to, are bounded; one too many fails alone.
@@ -422,18 +413,14 @@ func TestCallFromNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listening(t)
 	server := grpc.NewServer(append(parley.ServerOptions(host), grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 		return next(srv, nameless{s})
 	}))...)
 	if err := host.Mount(server, listener.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	serving(t, server, listener)
 	ref := registerWhoever(t, host, "hi")
 	if _, err := boundAt(t, host, ref.Ref()).Hi.AskSync(soon(t), &sayhiv1.HiRequest{}); err != nil {
 		t.Errorf("the Env itself: %v", err)
@@ -442,12 +429,5 @@ func TestCallFromNowhere(t *testing.T) {
 	if _, err := sayhiv1.NewSayHiClient(cc).Hi(soon(t), &sayhiv1.HiRequest{}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("a call from nowhere: %v", err)
 	}
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
 	end(t, host)
-	server.Stop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -277,27 +276,12 @@ func tellAll(t *testing.T, stub grpc_testing.TestServiceClient, impl *allKinds, 
 // tellAllOverGRPC is tellAll over stock gRPC.
 func tellAllOverGRPC(t *testing.T, impl *allKinds, client, server *recorder) (atClient, atServer map[string]transcript) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listening(t)
 	stock := grpc.NewServer(grpc.StatsHandler(server))
 	grpc_testing.RegisterTestServiceServer(stock, impl)
-	served := make(chan error, 1)
-	go func() { served <- stock.Serve(listener) }()
-	cc, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithStatsHandler(client))
-	if err != nil {
-		t.Fatal(err)
-	}
-	atClient, atServer = tellAll(t, grpc_testing.NewTestServiceClient(cc), impl, client, server)
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
-	stock.Stop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-	return atClient, atServer
+	serving(t, stock, listener)
+	cc := dialing(t, listener.Addr().String(), grpc.WithStatsHandler(client))
+	return tellAll(t, grpc_testing.NewTestServiceClient(cc), impl, client, server)
 }
 
 // TestStatsHandlers: what stats.Handlers are told of calls of all kinds by a stock stub to a stock server is the same over gRPC and over an endpoint, whichever way it

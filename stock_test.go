@@ -14,13 +14,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-
-	"net"
 
 	"github.com/parley-rpc/parley"
 	"github.com/parley-rpc/parley/endpoint"
@@ -161,27 +158,12 @@ func (t token) RequireTransportSecurity() bool { return t.secure }
 // hosts, to one of an Env in client mode, by way of a relay.
 func TestStockStubs(t *testing.T) {
 	leaktest.Check(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	listener := listening(t)
 	impl := &stockHi{ended: make(chan error, 1)}
 	stock := grpc.NewServer()
 	sayhiv1.RegisterSayHiServer(stock, impl)
-	served := make(chan error, 1)
-	go func() { served <- stock.Serve(listener) }()
-	cc, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := calls(t, sayhiv1.NewSayHiClient(cc), impl)
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
-	stock.Stop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
+	serving(t, stock, listener)
+	want := calls(t, sayhiv1.NewSayHiClient(dialing(t, listener.Addr().String())), impl)
 
 	host, _ := hosting(t)
 	caller, behind := newEnv(t), newEnv(t)
@@ -234,9 +216,6 @@ func TestStockStubs(t *testing.T) {
 				t.Errorf("%s:\n got %+v\nwant %+v", call, g, w)
 			}
 		}
-		if err := cc.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	end(t, caller, behind, host)
 }
@@ -244,17 +223,12 @@ func TestStockStubs(t *testing.T) {
 // dialFace returns an ordinary connection to env, whose calls name the endpoint if name is not empty.
 func dialFace(t *testing.T, env *parley.Env, name string) *grpc.ClientConn {
 	t.Helper()
-	cc, err := grpc.NewClient(env.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			if name != "" {
-				ctx = metadata.AppendToOutgoingContext(ctx, parley.EndpointKey, name)
-			}
-			return invoke(ctx, method, req, reply, cc, opts...)
-		}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cc
+	return dialing(t, env.Address(), grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		if name != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, parley.EndpointKey, name)
+		}
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}))
 }
 
 // TestUnaryFace: which endpoint serves an ordinary call, and what those get that nobody serves.
@@ -318,9 +292,6 @@ func TestUnaryFace(t *testing.T) {
 	}
 	if err := s.RecvMsg(&sayhiv1.HiReply{}); status.Code(err) != codes.Internal {
 		t.Errorf("two messages: %v", err)
-	}
-	if err := plain.Close(); err != nil {
-		t.Error(err)
 	}
 	end(t, env)
 }
@@ -471,9 +442,6 @@ func TestInterceptors(t *testing.T) {
 			defer mu.Unlock()
 			if got := trailer.Get("by"); !slices.Equal(saw, want) || !slices.Equal(got, []string{"outer", "inner"}) {
 				t.Errorf("the interceptors saw %q, want %q; the trailer has %q", saw, want, got)
-			}
-			if err := cc.Close(); err != nil {
-				t.Error(err)
 			}
 		})
 	}

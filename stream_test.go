@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
@@ -349,7 +347,10 @@ func streams(t *testing.T, stub grpc_testing.TestServiceClient, impl *streamer) 
 func TestStockStreams(t *testing.T) {
 	leaktest.Check(t)
 	impl := &streamer{ended: make(chan error, 1)}
-	want := overGRPC(t, impl)
+	listener, stock := listening(t), grpc.NewServer()
+	grpc_testing.RegisterTestServiceServer(stock, impl)
+	serving(t, stock, listener)
+	want := streams(t, grpc_testing.NewTestServiceClient(dialing(t, listener.Addr().String())), impl)
 
 	host, _ := hosting(t)
 	caller, behind := newEnv(t), newEnv(t)
@@ -374,12 +375,7 @@ func TestStockStreams(t *testing.T) {
 		})
 	}
 	t.Run("as an ordinary call", func(t *testing.T) {
-		cc, err := grpc.NewClient(host.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cc.Close()
-		compare(t, streams(t, grpc_testing.NewTestServiceClient(cc), impl), want)
+		compare(t, streams(t, grpc_testing.NewTestServiceClient(dialing(t, host.Address())), impl), want)
 	})
 	end(t, caller, behind, host)
 }
@@ -391,30 +387,4 @@ func compare(t *testing.T, got, want map[string]transcript) {
 			t.Errorf("%s:\n got %s\nwant %s", call, strings.Join(got[call], "\n     "), strings.Join(want[call], "\n     "))
 		}
 	}
-}
-
-// overGRPC returns what streams sees over stock gRPC.
-func overGRPC(t *testing.T, impl *streamer) map[string]transcript {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer()
-	grpc_testing.RegisterTestServiceServer(server, impl)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	cc, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := streams(t, grpc_testing.NewTestServiceClient(cc), impl)
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
-	server.Stop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-	return want
 }

@@ -3,6 +3,9 @@ package server
 import (
 	"maps"
 	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
 
 	"github.com/parley-rpc/parley/endpoint"
 )
@@ -73,4 +76,24 @@ func (s *Server) Services() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// ServiceDesc returns the description of a service that endpoints implement, whose every method leads to ServeCall. A gRPC server takes them all for
+// streaming methods, which look the same on the wire.
+func (s *Server) ServiceDesc(service string) *grpc.ServiceDesc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	methods := map[string]bool{}
+	for _, h := range s.hosted {
+		for name := range h.offers.Load().methods {
+			if of, method, _ := strings.Cut(name, "/"); of == service {
+				methods[method] = true
+			}
+		}
+	}
+	desc := &grpc.ServiceDesc{ServiceName: service}
+	for _, method := range slices.Sorted(maps.Keys(methods)) {
+		desc.Streams = append(desc.Streams, grpc.StreamDesc{StreamName: method, Handler: s.ServeCall, ClientStreams: true, ServerStreams: true})
+	}
+	return desc
 }
