@@ -52,7 +52,8 @@ race-note:
 
 .PHONY: cases
 cases: race-note ## List the cases of Spark's behaviour with their tests and results; fail on a gap
-	$(GO) test $(RACE) -json ./internal/semantics ./endpoint ./internal/mailbox ./examples/cluster | $(GO) run ./internal/casetable
+	{ $(GO) test $(RACE) -json ./internal/semantics ./endpoint ./internal/mailbox ./examples/cluster; \
+	$(GO) test $(RACE) -json ./internal/semantics -tls; } | $(GO) run ./internal/casetable
 
 .PHONY: soak
 soak: ## Run the long tests, which have the build tag soak

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -271,8 +270,7 @@ func TestPolicyOfCarrier(t *testing.T) {
 	p := parsePolicy(t, `{"name": "carrier", "allow_rules": [{"name": "friends", "source": {"principals": ["spiffe://test/friend"]}, "request": {"paths": ["/parley.v1.Parley/Connect"]}}]}`)
 	host := newEnv(t)
 	listener := listening(t)
-	creds := credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{a.issue("host")}, ClientCAs: a.pool, ClientAuth: tls.RequireAndVerifyClientCert})
-	server := grpc.NewServer(append(parley.ServerOptions(host), grpc.Creds(creds), grpc.StreamInterceptor(p.Stream()))...)
+	server := grpc.NewServer(append(parley.ServerOptions(host), grpc.Creds(a.Listening("host", tls.RequireAndVerifyClientCert)), grpc.StreamInterceptor(p.Stream()))...)
 	if err := host.Mount(server, listener.Addr().String()); err != nil {
 		t.Fatal(err)
 	}

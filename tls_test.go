@@ -2,20 +2,11 @@ package parley_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
-	"math/big"
-	"net"
-	"net/url"
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
 	"google.golang.org/grpc"
@@ -28,76 +19,21 @@ import (
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
 	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
 	"github.com/parley-rpc/parley/internal/leaktest"
+	"github.com/parley-rpc/parley/internal/tlstest"
 )
 
-// authority is a certificate authority.
+// authority is a certificate authority that starts Envs.
 type authority struct {
-	t    *testing.T
-	root *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
+	*tlstest.Authority
+	t *testing.T
 }
 
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{t: t, pool: x509.NewCertPool()}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.root = template
-	certificate := a.sign(template)
-	a.key = certificate.PrivateKey.(*ecdsa.PrivateKey)
-	var err error
-	if a.root, err = x509.ParseCertificate(certificate.Certificate[0]); err != nil {
-		t.Fatal(err)
-	}
-	a.pool.AddCert(a.root)
-	return a
-}
-
-// sign returns a certificate with a key of its own, signed by that of a, or by itself if a has none yet.
-func (a *authority) sign(template *x509.Certificate) tls.Certificate {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	signer := a.key
-	if signer == nil {
-		signer = key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.root, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// principalOf is that of the certificates that issue returns.
-func principalOf(name string) string { return "spiffe://test/" + name }
-
-func (a *authority) issue(name string) tls.Certificate {
-	return a.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		URIs: []*url.URL{{Scheme: "spiffe", Host: "test", Path: "/" + name}}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	})
-}
-
-// dialling returns the credentials of a client with that name, or without a certificate if it is empty.
-func (a *authority) dialling(name string) credentials.TransportCredentials {
-	config := &tls.Config{RootCAs: a.pool}
-	if name != "" {
-		config.Certificates = []tls.Certificate{a.issue(name)}
-	}
-	return credentials.NewTLS(config)
-}
+func newAuthority(t *testing.T) *authority { return &authority{tlstest.NewAuthority(), t} }
 
 // client returns an Env without a listener.
 func (a *authority) client(name string, opts ...parley.Option) *parley.Env {
 	a.t.Helper()
-	env, err := parley.New(append(opts, parley.WithDialOptions(grpc.WithTransportCredentials(a.dialling(name))))...)
+	env, err := parley.New(append(opts, parley.WithDialOptions(grpc.WithTransportCredentials(a.Dialling(name))))...)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -107,8 +43,8 @@ func (a *authority) client(name string, opts ...parley.Option) *parley.Env {
 // listen returns an Env with a listener, which wants certificates of its clients.
 func (a *authority) listen(name string, opts ...parley.Option) *parley.Env {
 	a.t.Helper()
-	creds := credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{a.issue(name)}, ClientCAs: a.pool, ClientAuth: tls.RequireAndVerifyClientCert})
-	env, err := parley.Listen("127.0.0.1:0", append(opts, parley.WithServerOptions(grpc.Creds(creds)), parley.WithDialOptions(grpc.WithTransportCredentials(a.dialling(name))))...)
+	creds := a.Listening(name, tls.RequireAndVerifyClientCert)
+	env, err := parley.Listen("127.0.0.1:0", append(opts, parley.WithServerOptions(grpc.Creds(creds)), parley.WithDialOptions(grpc.WithTransportCredentials(a.Dialling(name))))...)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -118,7 +54,7 @@ func (a *authority) listen(name string, opts ...parley.Option) *parley.Env {
 // face returns the stub of an ordinary gRPC client.
 func (a *authority) face(env *parley.Env, name string) (sayhiv1.SayHiClient, *grpc.ClientConn) {
 	a.t.Helper()
-	cc, err := grpc.NewClient(env.Address(), grpc.WithTransportCredentials(a.dialling(name)))
+	cc, err := grpc.NewClient(env.Address(), grpc.WithTransportCredentials(a.Dialling(name)))
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -174,9 +110,9 @@ func TestPrincipal(t *testing.T) {
 		ref  sayhiv1parley.SayHiRef
 		want string
 	}{
-		"by an address":            {boundAt(t, caller, ref.Ref()), principalOf("caller")},
-		"to who has dialled":       {boundAt(t, hub, hidden.Ref()), principalOf("hub")},
-		"relayed, it is the relay": {boundAt(t, caller, throughHub(t, hub, hidden.Ref())), principalOf("hub")},
+		"by an address":            {boundAt(t, caller, ref.Ref()), tlstest.Principal("caller")},
+		"to who has dialled":       {boundAt(t, hub, hidden.Ref()), tlstest.Principal("hub")},
+		"relayed, it is the relay": {boundAt(t, caller, throughHub(t, hub, hidden.Ref())), tlstest.Principal("hub")},
 		"local":                    {boundAt(t, hub, ref.Ref()), ""},
 		"over plaintext":           {boundAt(t, unsafe, inPlain), ""},
 	} {
@@ -186,7 +122,7 @@ func TestPrincipal(t *testing.T) {
 		}
 	}
 	stub, cc := a.face(hub, "stock")
-	if reply, err := stub.Hi(soon(t), &sayhiv1.HiRequest{}); err != nil || reply.GetMsg() != principalOf("stock") {
+	if reply, err := stub.Hi(soon(t), &sayhiv1.HiRequest{}); err != nil || reply.GetMsg() != tlstest.Principal("stock") {
 		t.Errorf("an ordinary call: %q, %v", reply.GetMsg(), err)
 	}
 	if name, ok := endpoint.Principal(t.Context()); ok || name != "" {
@@ -207,7 +143,7 @@ func TestMutualTLS(t *testing.T) {
 	ref := registerWhoever(t, env, "who")
 	stranger := a.client("")
 	stranger2, err := parley.New(parley.WithDialOptions(grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-		RootCAs: a.pool, Certificates: []tls.Certificate{other.issue("caller")},
+		RootCAs: a.Pool, Certificates: []tls.Certificate{other.Issue("caller")},
 	}))))
 	if err != nil {
 		t.Fatal(err)

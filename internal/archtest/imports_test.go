@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"server":              {"endpoint", "gen/parley/v1", "internal/asproto", "internal/callctx", "internal/credit", "internal/identity", "internal/inbox", "internal/link", "internal/mailbox", "internal/payload", "internal/rpcstats", "internal/session", "internal/wire"},
 	"internal/leaktest":   {},
 	"internal/faultproxy": {},
+	"internal/tlstest":    {},
 }
 
 // standingTree is a tree of packages that stand on the library: they may import it, and nothing in the library imports them.

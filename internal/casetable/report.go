@@ -69,7 +69,7 @@ func (r *report) add(e *event) {
 	case "output", "build-output":
 		r.output[t] = append(r.output[t], e.Output)
 	case "pass", "fail", "skip":
-		r.results[t] = e.Action
+		r.results[t] = worse(r.results[t], e.Action) // of a package that is tested twice
 		r.cover(t, e.Action)
 	case "build-fail":
 		r.results[t] = "fail"

@@ -44,6 +44,7 @@ func TestRun(t *testing.T) {
 			events(nil) + `{"Action":"output","Package":"p/cases","Test":"TestOther","Output":"why\n"}` + "\n" + `{"Action":"fail","Package":"p/cases","Test":"TestOther"}`,
 			"cases.TestOther fail", []string{"why\n"},
 		},
+		{"package fails and then passes", events(nil) + `{"Action":"fail","Package":"p/cases"}{"Action":"pass","Package":"p/cases"}`, "cases fail", nil},
 		{"package does not build", events(nil) + `{"Action":"build-fail","ImportPath":"p/broken"}`, "broken fail", nil},
 		{"not JSON", "ok p/cases", "not that of go test -json", nil},
 		{"nothing", "", "T1 missing", nil},

@@ -18,4 +18,7 @@
 //	G7  order of sends and asks across the connect      G16 connect storm
 //	G8  server restart on the same port                 G17 nothing is left after a test
 //	G9  third-party Ref                                 G18 two endpoints flood each other
+//
+// With the flag -tls all of them run again with mutual TLS, as parts of the case V, which is Spark's SslNettyRpcEnvSuite. T26 to T31, Spark's authentication,
+// SASL and AES, are tokens, TLS and mutual TLS here.
 package semantics

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/parley-rpc/parley"
 	"github.com/parley-rpc/parley/endpoint"
@@ -29,7 +28,7 @@ type stranger struct {
 // go with the hello.
 func newStranger(t *testing.T, env *parley.Env, address string, first ...*parleyv1.Envelope) *stranger {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+env.Address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+env.Address(), dialling())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package semantics
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"strings"
@@ -9,10 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/parley-rpc/parley"
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/gen/parleytest/v1/parleytestv1parley"
 	"github.com/parley-rpc/parley/internal/leaktest"
+	"github.com/parley-rpc/parley/internal/tlstest"
 )
 
 // patience bounds waits that end at once unless something is wrong.
@@ -31,10 +36,21 @@ type world struct {
 	remote       bool
 }
 
+// authority issues the certificates of the case V.
+var authority = sync.OnceValue(tlstest.NewAuthority)
+
+// caseName returns the name of the subtest of a case, or of a part of it.
+func caseName(name string) string {
+	if *withTLS {
+		return "V " + name
+	}
+	return name
+}
+
 // run runs a case, and checks that it leaves nothing behind.
 func run(t *testing.T, name string, body func(t *testing.T)) {
 	t.Helper()
-	t.Run(name, func(t *testing.T) {
+	t.Run(caseName(name), func(t *testing.T) {
 		leaktest.Check(t)
 		body(t)
 	})
@@ -60,10 +76,27 @@ func remotely(t *testing.T, name string, body func(t *testing.T, w *world), opts
 // bothWays runs a case locally and remotely.
 func bothWays(t *testing.T, name string, body func(t *testing.T, w *world), opts ...parley.Option) {
 	t.Helper()
-	t.Run(name, func(t *testing.T) {
+	t.Run(caseName(name), func(t *testing.T) {
 		locally(t, "local", body, opts...)
 		remotely(t, "remote", body, opts...)
 	})
+}
+
+// common are the options of every Env, before those of the case.
+func common() []parley.Option {
+	opts := []parley.Option{parley.WithLogger(slog.New(slog.DiscardHandler))}
+	if *withTLS {
+		opts = append(opts, parley.WithServerOptions(grpc.Creds(authority().Listening("host", tls.RequireAndVerifyClientCert))), parley.WithDialOptions(dialling()))
+	}
+	return opts
+}
+
+// dialling is how connections are made.
+func dialling() grpc.DialOption {
+	if *withTLS {
+		return grpc.WithTransportCredentials(authority().Dialling("caller"))
+	}
+	return grpc.WithTransportCredentials(insecure.NewCredentials())
 }
 
 // listen returns an Env that listens, and that is shut down after the test.
@@ -74,7 +107,7 @@ func listen(t *testing.T, opts ...parley.Option) *parley.Env {
 
 func listenAt(t *testing.T, address string, opts ...parley.Option) *parley.Env {
 	t.Helper()
-	env, err := parley.Listen(address, append([]parley.Option{parley.WithLogger(slog.New(slog.DiscardHandler))}, opts...)...)
+	env, err := parley.Listen(address, append(common(), opts...)...)
 	if err != nil {
 		t.Fatalf("Listen(%q): %v", address, err)
 	}
@@ -85,7 +118,7 @@ func listenAt(t *testing.T, address string, opts ...parley.Option) *parley.Env {
 // newEnv returns an Env in client mode, which is shut down after the test.
 func newEnv(t *testing.T, opts ...parley.Option) *parley.Env {
 	t.Helper()
-	env, err := parley.New(append([]parley.Option{parley.WithLogger(slog.New(slog.DiscardHandler))}, opts...)...)
+	env, err := parley.New(append(common(), opts...)...)
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
