@@ -80,6 +80,16 @@ func (o *callOptions) takeStub(opt grpc.CallOption) *Error {
 	return nil
 }
 
+// finished tells who wants to know that the call has ended, with err; s may be nil.
+func (s *stubOptions) finished(err error) {
+	if s == nil {
+		return
+	}
+	for _, f := range s.finish {
+		f(err)
+	}
+}
+
 // check holds r to the options, and adds what credentials say.
 func (s *stubOptions) check(ctx context.Context, c *methodCore, r *Request) *Error {
 	if s.maxSend > 0 && r.Message != nil { // the messages of a streaming call come later

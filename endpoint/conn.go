@@ -47,14 +47,10 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	core := c.core(method, reply)
 	a := core.acquire()
 	err := a.invoke(ctx, args, reply, opts)
-	finish := a.options.stub
+	options := a.options.stub
 	core.release(a)
 	result := statusError(err)
-	if finish != nil {
-		for _, f := range finish.finish {
-			f(result)
-		}
-	}
+	options.finished(result)
 	return result
 }
 

@@ -205,6 +205,9 @@ func (c *methodCore) prepare(ctx context.Context, opts []grpc.CallOption, r *Req
 	if c == nil || c.caller == nil {
 		return &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
 	}
+	if err := o.take(opts, c.stub, r); err != nil { // first, because OnFinish is among them
+		return err
+	}
 	if ctx.Err() != nil {
 		e := ContextError(ctx)
 		e.Phase, e.Execution = PhaseQueued, NotExecuted
@@ -215,9 +218,6 @@ func (c *methodCore) prepare(ctx context.Context, opts []grpc.CallOption, r *Req
 		r.Metadata = out
 	}
 	r.Deadline, _ = ctx.Deadline()
-	if err := o.take(opts, c.stub, r); err != nil {
-		return err
-	}
 	if o.stub == nil {
 		return nil
 	}

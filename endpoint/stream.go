@@ -33,11 +33,11 @@ type clientStream struct {
 	received bool // a message has come; of the receiver
 
 	told     *rpcstats.Call // nil if nobody is told of the call
-	answered bool           // the end has come from the other side; of the receiver
+	answered atomic.Bool    // the end has come from the other side
 	heading  sync.Once      // the headers are told
 
-	finishing sync.Once
-	over      atomic.Bool // the user knows the end
+	metadata sync.Once   // the user has what the options Header and Trailer want
+	over     atomic.Bool // everybody else was told the end
 }
 
 // newStream opens a streaming call of the method c.
@@ -52,11 +52,14 @@ func (c *methodCore) newStream(ctx context.Context, desc *grpc.StreamDesc, opts 
 		err = s.open(r)
 	}
 	if err != nil {
-		return nil, c.describe(err, verbStream, s.started)
+		err = c.describe(err, verbStream, s.started)
+		s.options.stub.finished(statusError(err))
+		return nil, err
 	}
 	s.stop = context.AfterFunc(ctx, func() {
-		s.carrier.Abandon(ContextError(ctx))
-		s.told.End(ctx.Err(), nil) // perhaps nobody receives any more
+		err := ContextError(ctx)
+		s.carrier.Abandon(err)
+		s.end(s.describe(err)) // perhaps nobody receives any more
 	})
 	return s, nil
 }
@@ -145,7 +148,7 @@ func (s *clientStream) send(m any) error {
 		return status.Error(codes.Internal, "SendMsg called after CloseSend")
 	}
 	if s.over.Load() {
-		return io.EOF
+		return s.sendOver()
 	}
 	message, ok := asproto.Message(m)
 	if !ok {
@@ -167,12 +170,20 @@ func (s *clientStream) send(m any) error {
 		s.told.OutPayload(m, len(encoded))
 	case sent.Reason == ReasonTooLarge:
 		return s.describe(sent)
-	case s.desc.ClientStreams: // the end of the call, which RecvMsg tells; to a single message generated code does not expect io.EOF
-		return io.EOF
+	default:
+		return s.sendOver()
 	}
 	if !s.desc.ClientStreams {
 		s.sent = true
 		s.carrier.HalfClose()
+	}
+	return nil
+}
+
+// sendOver returns what SendMsg does in a call that is over, which RecvMsg tells: to a single message generated code does not expect io.EOF.
+func (s *clientStream) sendOver() error {
+	if s.desc.ClientStreams {
+		return io.EOF
 	}
 	return nil
 }
@@ -234,8 +245,9 @@ func (s *clientStream) receive(m any) error {
 // tellAnswer tells of the headers, which are there when a message, or the end with the error err, has come from the other side.
 func (s *clientStream) tellAnswer(err error) {
 	var e *Error
-	s.answered = errors.Is(err, io.EOF) || errors.As(err, &e) && (e.Reason == ReasonHandler || e.Remote)
-	if s.answered || err == nil {
+	answered := errors.Is(err, io.EOF) || errors.As(err, &e) && (e.Reason == ReasonHandler || e.Remote)
+	s.answered.Store(answered)
+	if answered || err == nil {
 		md, _ := s.carrier.Header(s.ctx)
 		s.tellHeader(md)
 	}
@@ -268,26 +280,29 @@ func (s *clientStream) describe(e *Error) error {
 
 // finish is called when the call is over, with the error that its user gets.
 func (s *clientStream) finish(err error) {
-	s.finishing.Do(func() {
-		s.over.Store(true)
-		s.stop()
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		if s.answered {
-			s.told.InTrailer(s.Trailer())
-		}
-		s.told.End(err, s.Trailer())
+	s.stop()
+	s.metadata.Do(func() { // here, where the user waits, as the variables are the user's
 		if s.options.header != nil {
-			*s.options.header, _ = s.Header()
+			*s.options.header, _ = s.carrier.Header(s.ctx)
 		}
 		if s.options.trailer != nil {
 			*s.options.trailer = s.Trailer()
 		}
-		if o := s.options.stub; o != nil {
-			for _, f := range o.finish {
-				f(err)
-			}
-		}
 	})
+	s.end(err)
+}
+
+// end tells the end, once. Whoever is told may use the stream.
+func (s *clientStream) end(err error) {
+	if s.over.Swap(true) {
+		return
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if s.answered.Load() {
+		s.told.InTrailer(s.Trailer())
+	}
+	s.told.End(err, s.Trailer())
+	s.options.stub.finished(err)
 }
