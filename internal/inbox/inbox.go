@@ -162,7 +162,11 @@ func (b *Inbox) Header(ctx context.Context) (md metadata.MD, err error) {
 	select {
 	case <-b.headed:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		select {
+		case <-b.headed: // they have come before
+		default:
+			return nil, ctx.Err()
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
