@@ -59,13 +59,10 @@ func passReplies(ctx context.Context, stream grpc.ServerStream, call endpoint.St
 		}
 	}
 	stream.SetTrailer(call.Trailer())
-	var e *endpoint.Error
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil
-	case errors.As(err, &e):
-		return status.FromProto(statusOf(e)).Err()
-	default:
-		return status.FromContextError(err).Err()
+	default: // that of the context, or a status of the gRPC server
+		return status.FromProto(statusOf(endpoint.AsError(err))).Err()
 	}
 }
