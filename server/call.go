@@ -304,8 +304,11 @@ func (c *call) answer(res proto.Message) {
 	} else {
 		refused = c.reply(&session.Reply{ID: c.id, Payload: encoded, Encoding: encoding}, header, trailer)
 	}
+	if c.told == nil {
+		return
+	}
+	c.answered()
 	switch {
-	case c.told == nil:
 	case cut != nil:
 		c.told.Fail(cut)
 	case refused != nil:
@@ -342,6 +345,7 @@ func (c *call) tellError(cut bool, header, trailer metadata.MD, e *endpoint.Erro
 	if c.told == nil {
 		return
 	}
+	c.answered()
 	if !cut {
 		if len(header) > 0 {
 			c.told.OutHeader(header)
@@ -350,6 +354,9 @@ func (c *call) tellError(cut bool, header, trailer metadata.MD, e *endpoint.Erro
 	}
 	c.told.Fail(e)
 }
+
+// answered makes c one that nobody waits for, so that a stats handler that panics when it is told of the answer does not cause another.
+func (c *call) answered() { c.id, c.local = 0, nil }
 
 // answerLocally answers a local ask, with an error in place of an answer that a session would not carry, and returns that.
 func (c *call) answerLocally(r endpoint.Response) *endpoint.Error {

@@ -218,27 +218,30 @@ func (s *stream) finish(e *endpoint.Error) {
 	if err != nil {
 		set, trailer, e = nil, nil, failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "trailer: %v", err)
 	}
+	heads := false
 	if md, err := wire.FromMD(header); !headed && len(md) > 0 && err == nil {
 		refused := s.answers.headers(md)
 		if refused != nil && e == nil {
 			e = refused
 		}
-		if refused == nil && !cut {
-			s.told.OutHeader(header)
-		}
+		heads = refused == nil
 	}
 	var st *spb.Status
 	if e != nil {
 		st = statusOf(e)
 	}
 	s.answers.end(st, trailer)
+	s.in.Drop(errors.New("parley: the handler has returned"))
+	// Behind all that, or a stats handler that panics would leave a caller that waits for good.
+	if heads && !cut {
+		s.told.OutHeader(header)
+	}
 	if !cut {
 		s.told.OutTrailer(set)
 	}
 	if e != nil {
 		s.told.Fail(e)
 	}
-	s.in.Drop(errors.New("parley: the handler has returned"))
 }
 
 // Headed implements link.Streaming. Only callers are told that.
