@@ -162,7 +162,7 @@ func WithPolicy(p Policy) Option {
 	return func(s *settings) {
 		s.interceptors = append(s.interceptors, p.Unary())
 		s.streamInterceptors = append(s.streamInterceptors, p.Stream())
-		s.relayPolicy = p.Relay
+		WithRelayPolicy(p.Relay)(s)
 	}
 }
 
@@ -171,9 +171,21 @@ func WithPolicy(p Policy) Option {
 // "/package.Service/Method", as the peer says; to is in client mode. The Env that gets the message sees this Env as its sender, so nobody after f can
 // tell who has sent it. f may be called concurrently, holds up all that comes from the peer, and must not wait. Lookups are passed on without it.
 //
-// The default is to relay everything.
+// Given again, also by WithPolicy, each must let it pass, in the order in which they are given. The default is to relay everything.
 func WithRelayPolicy(f func(ctx context.Context, fullMethod string, to endpoint.Ref) error) Option {
-	return func(s *settings) { s.relayPolicy = f }
+	return func(s *settings) {
+		before := s.relayPolicy
+		if before == nil {
+			s.relayPolicy = f
+			return
+		}
+		s.relayPolicy = func(ctx context.Context, fullMethod string, to endpoint.Ref) error {
+			if err := before(ctx, fullMethod, to); err != nil {
+				return err
+			}
+			return f(ctx, fullMethod, to)
+		}
+	}
 }
 
 // WithServerOptions adds options for the gRPC server that Listen makes, such as grpc.Creds.
