@@ -59,10 +59,8 @@ func passReplies(ctx context.Context, stream grpc.ServerStream, call endpoint.St
 		}
 	}
 	stream.SetTrailer(call.Trailer())
-	switch {
-	case errors.Is(err, io.EOF):
+	if errors.Is(err, io.EOF) {
 		return nil
-	default: // that of the context, or a status of the gRPC server
-		return status.FromProto(statusOf(endpoint.AsError(err))).Err()
 	}
+	return status.FromProto(statusOf(endpoint.AsError(err))).Err() // err may be that of the context, or a status of the gRPC server
 }
