@@ -22,8 +22,8 @@
 // plaintext. The principal "local" stands for the Env itself, whose messages to its own endpoints nobody has authenticated; it matches no
 // certificate, and no other value matches the Env itself. endpoint.Principal has the first of these names.
 //
-// A policy is used where messages are handled, by parley.WithUnaryInterceptors(p.Unary()), and where they are relayed, by
-// parley.WithRelayPolicy(p.Relay). docs/security.md says what it does not do.
+// An Env is given a policy by parley.WithPolicy, which uses it where messages and streaming calls are handled (Unary, Stream) and where messages are
+// relayed (Relay). docs/security.md says what it does not do.
 package policy
 
 import (
