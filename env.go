@@ -286,19 +286,24 @@ type Counters struct {
 	PendingAsks, OpenAsks int
 	// Dropped is how many one-way messages came for nobody, and network events for an endpoint that is stuck.
 	Dropped uint64
-	// LateReplies is how many replies came when nobody waited any more. Of sessions, only those that live are counted.
+	// LateReplies is how many replies came when nobody waited any more.
 	LateReplies uint64
+	// Stalls is how often a message to a peer had to wait for room, as SessionInfo.Stalls says, and Replayed how many frames were written again
+	// because a stream broke. Sessions that are over are counted, too.
+	Stalls, Replayed uint64
 }
 
-// Counters returns the counters.
+// Counters returns the counters. Totals never fall.
 func (e *Env) Counters() Counters {
-	c := Counters{Dropped: e.server.Dropped(), LateReplies: e.server.LateReplies()}
-	for _, l := range e.table.All() {
+	live, all := e.table.Totals()
+	c := Counters{
+		Sessions: len(live), Dropped: e.server.Dropped(),
+		LateReplies: e.server.LateReplies() + all.LateReplies, Stalls: all.Stalls, Replayed: all.Replayed,
+	}
+	for _, l := range live {
 		own, peers := l.Pending()
-		c.Sessions++
 		c.PendingAsks += own
 		c.OpenAsks += peers
-		c.LateReplies += l.Counters().LateReplies
 	}
 	return c
 }

@@ -48,8 +48,8 @@ type Info struct {
 	// end well: the handler returned an error or panicked, or did not run because the request could not be decoded or its asker had
 	// given up. Panics of network callbacks are among the errors, though not among the calls.
 	Calls, Errors uint64
-	// Stalls is how often a sender in the same Env, or an ordinary gRPC call, had to wait for room in the mailbox. For those of peers see the
-	// Stalls of their own sessions.
+	// Stalls is how often a sender in the same Env, or an ordinary gRPC call, had to wait for room: in the mailbox, or in the window of a streaming
+	// call, of either side. For those of peers see the Stalls of their own sessions.
 	Stalls uint64
 	// LastError is the last of Errors; nil if there was none. It is not to be changed.
 	LastError *LastError

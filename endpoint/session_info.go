@@ -47,8 +47,8 @@ type SessionInfo struct {
 	FramesSent, FramesReceived uint64
 	// Replayed is how many frames were written again, and Duplicates how many came again and were dropped.
 	Replayed, Duplicates uint64
-	// Stalls is how often a message of this Env had to wait for room: in the window of its mailbox at the peer, or of the session, or in
-	// the replay window.
+	// Stalls is how often a message of this Env had to wait for room: in the window of its mailbox at the peer, or of its streaming call, or of
+	// the session, or in the replay window.
 	Stalls uint64
 	// UnacknowledgedFrames and UnacknowledgedBytes are what is kept until the peer has taken it over.
 	UnacknowledgedFrames int

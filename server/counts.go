@@ -34,10 +34,11 @@ func countRun(run []*call) {
 	}
 }
 
-// counts are what is counted of an endpoint beside its methods. No message that ends well touches them.
+// counts are what is counted of an endpoint beside its methods. No message that ends well, and has not waited for room, touches them.
 type counts struct {
 	startedAt atomic.Int64  // when OnStart returned, in nanoseconds of Unix time; 0 if it has not
 	callbacks atomic.Uint64 // network callbacks, and OnStop, that panicked
+	stalls    atomic.Uint64 // waits for room of senders that are no peers, of streaming calls those of both sides
 	last      atomic.Pointer[endpoint.LastError]
 }
 

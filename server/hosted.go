@@ -102,8 +102,8 @@ func (s *Server) newHosted(name string, impl any, services []endpoint.Service, o
 		h.offers.Store(o)
 	}
 	limits := s.config.Link.Limits
-	h.local.init(limits.MailboxMessages, limits.MailboxBytes)
-	h.face.init(limits.MailboxMessages, limits.MailboxBytes)
+	h.local.init(limits.MailboxMessages, limits.MailboxBytes, &h.counts.stalls)
+	h.face.init(limits.MailboxMessages, limits.MailboxBytes, &h.counts.stalls)
 	h.box = mailbox.New(mailbox.Config{Concurrency: h.settings.Concurrency, Released: h.settings.Released}, h.handle)
 	return h, nil
 }

@@ -57,7 +57,7 @@ func (h *hosted) info() endpoint.Info {
 	i := endpoint.Info{
 		Name: h.name, Number: h.number, Services: slices.Clone(o.services), Concurrency: h.settings.Concurrency,
 		Waiting: box.Queued, Running: box.Running, Released: box.Released,
-		Errors: h.counts.callbacks.Load(), Stalls: h.local.stalls.Load() + h.face.stalls.Load(), LastError: h.counts.last.Load(),
+		Errors: h.counts.callbacks.Load(), Stalls: h.counts.stalls.Load(), LastError: h.counts.last.Load(),
 		Methods: make([]endpoint.MethodInfo, 0, len(o.methods)),
 	}
 	if at := h.counts.startedAt.Load(); at != 0 {

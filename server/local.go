@@ -290,10 +290,12 @@ type localWindow struct {
 	window *credit.Window
 	closed bool
 
-	stalls atomic.Uint64 // how often somebody had to wait for room
+	stalls *atomic.Uint64 // how often somebody had to wait for room; the endpoint's
 }
 
-func (w *localWindow) init(messages, bytes uint64) { w.window = credit.NewWindow(messages, bytes) }
+func (w *localWindow) init(messages, bytes uint64, stalls *atomic.Uint64) {
+	w.window, w.stalls = credit.NewWindow(messages, bytes), stalls
+}
 
 // take waits for room for a message of size bytes.
 func (w *localWindow) take(ctx context.Context, size int, noWait bool, timeout time.Duration) *endpoint.Error {

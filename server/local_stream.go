@@ -49,8 +49,8 @@ func (l *localCaller) Open(ctx context.Context, r endpoint.Request) (endpoint.St
 	}
 	s := &localStream{server: l.server, in: inbox.New()}
 	limits := l.server.config.Link.Limits
-	s.requests.init(math.MaxInt64, limits.StreamBytes)
-	s.replies.init(math.MaxInt64, limits.StreamBytes)
+	s.requests.init(math.MaxInt64, limits.StreamBytes, &h.counts.stalls)
+	s.replies.init(math.MaxInt64, limits.StreamBytes, &h.counts.stalls)
 	c := &call{ctx: new(callctx.Context), hosted: h, method: method, from: l.from, window: window, size: size}
 	s.to = &stream{ctx: c.ctx, in: inbox.New(), answers: s, oneOnly: method.TakesOne()}
 	c.stream = s.to

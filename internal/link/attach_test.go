@@ -53,6 +53,9 @@ func TestReattach(t *testing.T) {
 			if c := l.Counters(); c.Breaks != 1 || c.Attaches != 1 || c.Replayed < 3 {
 				t.Errorf("%s: %+v, want one break, one attach and 3 replays", name, c)
 			}
+			if _, all := l.config.Table.Totals(); all.Replayed != l.Counters().Replayed {
+				t.Errorf("%s: %d replays in all, want those of the only session", name, all.Replayed)
+			}
 		}
 		if len(w.own.breaks) != 1 || len(w.at.breaks) != 1 || w.own.begun != 1 || w.at.begun != 1 {
 			t.Errorf("told of %d and %d breaks, want one each, and no new session", len(w.own.breaks), len(w.at.breaks))

@@ -83,7 +83,7 @@ type Link struct {
 	heard atomic.Bool               // the peer has sent something since the opening
 	other atomic.Pointer[peer.Peer] // who is at the other end of the last carrier's connection
 
-	stalls atomic.Uint64 // how often somebody had to wait in Post
+	stalls atomic.Uint64 // how often somebody had to wait in Post, or in SendMessage
 
 	replicas replicas // used by Keep alone
 
@@ -243,7 +243,7 @@ func (l *Link) Post(ctx context.Context, p *session.Posting, o PostOptions) *end
 	if o.NoWait {
 		return &endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
-	l.stalls.Add(1)
+	l.stalled()
 	p.Waiter = credit.NewWaiter()
 	started := time.Now()
 	timeout := time.NewTimer(o.QueueTimeout)

@@ -86,6 +86,14 @@ func TestAskExpires(t *testing.T) {
 		}
 		w.dialler.Kill(errClosed)
 		w.end(t, true, true)
+		table := w.dialler.config.Table
+		for range 2 {
+			if live, all := table.Totals(); len(live) > 1 || all != (Totals{LateReplies: 1}) {
+				t.Errorf("%d sessions live, and all have counted %+v, want one late reply", len(live), all)
+			}
+			table.Remove(w.dialler) // once, however often that is said
+			table.Remove(w.dialler)
+		}
 	})
 }
 

@@ -76,6 +76,7 @@ func (l *Link) SendMessage(ctx context.Context, st *session.Stream, payload []by
 			return err
 		}
 		if w == nil { // there was no room at first sight
+			l.stalled()
 			w = credit.NewWaiter()
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-rpc/parley/internal/identity"
 )
@@ -20,6 +21,9 @@ type Table struct {
 	byEnv map[string][]*Link // the oldest first
 	peers map[string]int     // how many each peer has dialled, by Link.owner
 	ids   map[string]*Link   // those that peers have dialled, by session
+
+	gone   Totals        // of the links that were taken out; without the stalls
+	stalls atomic.Uint64 // of all links that there ever were: they may be counted until the last moment
 
 	past   map[string]*credential // of the last dialled session with an Env that is over
 	closed chan struct{}          // closed by Close
@@ -110,11 +114,15 @@ func mayClaim(links []*Link, l *Link, token []byte) bool {
 	return may
 }
 
-// Remove takes l out.
+// Remove takes l, which has ended, out. Its totals are kept.
 func (t *Table) Remove(l *Link) {
+	last := l.totals() // before mu: the link's own comes first
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.links = without(t.links, l)
+	if i := slices.Index(t.links, l); i >= 0 {
+		t.links = slices.Delete(t.links, i, i+1)
+		t.gone.add(last)
+	}
 	if !l.dialled {
 		t.forgetLocked(l)
 	} else if l.peer.EnvID != "" {
@@ -185,6 +193,41 @@ func (t *Table) Get(envID string) *Link {
 		return nil
 	}
 	return same[max(0, slices.IndexFunc(same, func(l *Link) bool { return l.place.element == nil }))]
+}
+
+// Totals are what sessions have counted: how often a message had to wait for room, how many frames were written again, and how many replies came
+// when nobody waited any more.
+type Totals struct {
+	Stalls, Replayed, LateReplies uint64
+}
+
+func (t *Totals) add(other Totals) {
+	t.Replayed += other.Replayed
+	t.LateReplies += other.LateReplies
+}
+
+// stalled notes that a message has to wait for room.
+func (l *Link) stalled() {
+	l.stalls.Add(1)
+	l.config.Table.stalls.Add(1)
+}
+
+// totals returns what the session of l has counted, but for the stalls. When it has ended, that does not change any more.
+func (l *Link) totals() Totals {
+	c := l.Counters()
+	return Totals{Replayed: c.Replayed, LateReplies: c.LateReplies}
+}
+
+// Totals returns the live links, the oldest first, and what all sessions that there ever were have counted.
+func (t *Table) Totals() (live []*Link, all Totals) {
+	t.mu.Lock()
+	live, all = slices.Clone(t.links), t.gone
+	t.mu.Unlock()
+	for _, l := range live {
+		all.add(l.totals())
+	}
+	all.Stalls = t.stalls.Load()
+	return live, all
 }
 
 // All returns the live links, the oldest first.

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/session"
 )
 
 // TestMayBeShown goes through who may see which token.
@@ -55,7 +56,7 @@ func TestImpostor(t *testing.T) {
 	for _, live := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			config := newConfig(&recorder{})
-			l := &Link{peer: endpoint.Peer{EnvID: otherEnv, Remote: "10.0.0.1:1"}, dialled: true, dialledAt: "there:1", token: []byte("secret")}
+			l := &Link{peer: endpoint.Peer{EnvID: otherEnv, Remote: "10.0.0.1:1"}, dialled: true, dialledAt: "there:1", token: []byte("secret"), session: session.New(config.Limits, config.Limits)}
 			if _, err := config.Table.add(l, nil); err != nil {
 				t.Fatal(err)
 			}

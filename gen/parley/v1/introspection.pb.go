@@ -275,7 +275,7 @@ type EnvInfo struct {
 	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
 	// One-way messages that came for nobody: no such endpoint or method, or undecodable. Their senders were not told.
 	Dropped uint64 `protobuf:"varint,4,opt,name=dropped,proto3" json:"dropped,omitempty"`
-	// Replies that came when nobody waited any more. Of sessions, only those that live are counted.
+	// Replies that came when nobody waited any more.
 	LateReplies   uint64 `protobuf:"varint,5,opt,name=late_replies,json=lateReplies,proto3" json:"late_replies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -372,8 +372,8 @@ type EndpointInfo struct {
 	// Those of calls that did not end well: the handler returned an error or panicked; or it was not run, because the request could not be decoded,
 	// or its asker had given up. Also callbacks that panicked.
 	Errors uint64 `protobuf:"varint,11,opt,name=errors,proto3" json:"errors,omitempty"`
-	// How often a sender in the same program, or an ordinary gRPC call, had to wait for room in the mailbox. What peers wait for is counted at the
-	// peer: SessionInfo.stalls.
+	// How often a sender in the same program, or an ordinary gRPC call, had to wait for room: in the mailbox, or in the window of a streaming call, of
+	// either side. What peers wait for is counted at the peer: SessionInfo.stalls.
 	Stalls uint64 `protobuf:"varint,12,opt,name=stalls,proto3" json:"stalls,omitempty"`
 	// The last of errors; absent if there was none.
 	LastError *LastError `protobuf:"bytes,13,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
@@ -795,7 +795,8 @@ type SessionInfo struct {
 	Replayed uint64 `protobuf:"varint,16,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	// Frames that came again and were dropped.
 	Duplicates uint64 `protobuf:"varint,17,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
-	// How often a message to the peer had to wait for room: in the window of its mailbox there, or of the session, or in the replay window.
+	// How often a message to the peer had to wait for room: in the window of its mailbox there, or of its streaming call, or of the session, or in the
+	// replay window.
 	Stalls uint64 `protobuf:"varint,18,opt,name=stalls,proto3" json:"stalls,omitempty"`
 	// Frames that are kept until the peer has taken them over. Some at any time are no sign of trouble: they are acknowledged every 25 ms.
 	UnacknowledgedFrames uint32 `protobuf:"varint,19,opt,name=unacknowledged_frames,json=unacknowledgedFrames,proto3" json:"unacknowledged_frames,omitempty"`
