@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"time"
 
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
 	"github.com/parley-rpc/parley/internal/callctx"
@@ -14,6 +15,7 @@ type handling interface {
 	ReleaseTurn() *Error
 	// Self is false from OnStop on.
 	Self() (Ref, bool)
+	Arrived() (time.Time, bool)
 	Sender() Peer
 	Bind(Ref) (Bound, error)
 }
@@ -53,6 +55,14 @@ func Release(ctx context.Context) error {
 func Self(ctx context.Context) (ref Ref, ok bool) {
 	inHandler(ctx, func(h handling) { ref, ok = h.Self() })
 	return ref, ok
+}
+
+// Arrived returns when the message came into the mailbox, inside a handler, an interceptor or a stats handler, so that what is too old can be refused,
+// and waits can be measured. Of messages of this Env itself, and of ordinary gRPC calls, it is exact only where the Env has stats handlers; else it is
+// when the ask or the call was made, and not known of sends. It reports false where it is not known, and outside of handlers.
+func Arrived(ctx context.Context) (at time.Time, ok bool) {
+	inHandler(ctx, func(h handling) { at, ok = h.Arrived() })
+	return at, ok
 }
 
 // Sender returns the Env that the message came from. It reports false outside of handlers.

@@ -42,6 +42,10 @@ type Info struct {
 	Concurrency int
 	// Waiting is how many messages and callbacks are in the mailbox, and have not been taken out for a handler.
 	Waiting int
+	// OldestWait is how long the oldest of these has waited; 0 if none does, or if nobody has looked at the clock when it came: as it costs something,
+	// that is not done for sends of the Env itself, unless it has stats handlers. Without them it has the wait for room, too, for asks of the Env
+	// itself, and ordinary gRPC calls.
+	OldestWait time.Duration
 	// Running is how many handlers and callbacks run, and Released how many of them have called Release.
 	Running, Released int
 	// Calls is how many messages came, those that wait and those whose handlers still run included. Errors is how many of them did not

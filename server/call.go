@@ -34,6 +34,8 @@ type call struct {
 	payload  []byte       // until it has been decoded
 	frame    *wire.Buffer // what payload is a part of; nil if it is not
 	encoding wire.Encoding
+	size     uint32        // what it took of window: no message has 4 GiB
+	arrived  time.Duration // when it came into the mailbox, since the server's base; 0 if nobody looked at the clock
 
 	link    *link.Link // where it came from; nil for local ones
 	id      uint64     // of a peer's ask; 0 for its send
@@ -43,7 +45,6 @@ type call struct {
 	from    *peer.Peer     // who sent a local message
 	window  *localWindow   // that it was charged to
 	stream  *stream        // of a streaming call; nil for all else
-	size    int            // what it took of that
 	told    *rpcstats.Call // set when the handler runs; nil if nobody is told of the call
 }
 
@@ -55,7 +56,7 @@ type callback struct {
 
 // control returns a callback as a call.
 func (h *hosted) control(name string, run func(c *call)) *call {
-	c := &call{ctx: new(callctx.Context), hosted: h, callback: &callback{name, run}}
+	c := &call{ctx: new(callctx.Context), hosted: h, callback: &callback{name, run}, arrived: h.server.clock(time.Now())}
 	c.ctx.Init(h.server.life, time.Time{}, c)
 	return c
 }
@@ -243,7 +244,7 @@ func (c *call) take() {
 	if c.link != nil {
 		c.link.Take(c.account, c.cost)
 	} else {
-		c.window.giveBack(c.size)
+		c.window.giveBack(int(c.size))
 	}
 }
 
@@ -463,6 +464,11 @@ func (c *call) Self() (endpoint.Ref, bool) {
 		return endpoint.Ref{}, false
 	}
 	return c.hosted.ref, true
+}
+
+// Arrived returns when the message came into the mailbox; see endpoint.Arrived.
+func (c *call) Arrived() (time.Time, bool) {
+	return c.hosted.server.base.Add(c.arrived), c.arrived != 0
 }
 
 // Sender returns where the message came from; see endpoint.Sender.

@@ -20,6 +20,7 @@ func (s *Server) Deliver(l *link.Link, frame *wire.Buffer, events []session.Even
 	d := deliveries.Get().(*delivery)
 	defer deliveries.Put(d)
 	*d = delivery{server: s, link: l, frame: frame, now: time.Now(), left: len(events), run: d.run[:0], wanted: d.wanted[:0]}
+	d.at = s.clock(d.now)
 	for i := range events {
 		ev := &events[i]
 		switch {
@@ -44,6 +45,7 @@ type delivery struct {
 	link   *link.Link
 	frame  *wire.Buffer
 	now    time.Time
+	at     time.Duration   // now, as calls keep it
 	life   context.Context // the parent of the contexts of all; nil until it is needed
 
 	to     *session.Destination // of the last message
@@ -85,7 +87,7 @@ func (d *delivery) add(ev *session.Event) {
 		return
 	}
 	c := d.newCall()
-	c.hosted, c.method, c.id = d.hosted, d.method, ev.ID
+	c.hosted, c.method, c.id, c.arrived = d.hosted, d.method, ev.ID, d.at
 	if ev.Kind == wire.KindHeaders {
 		c.stream = &stream{ctx: c.ctx, in: inbox.New(), answers: peerAnswers{d.link, ev.Stream}, oneOnly: d.method.TakesOne()}
 		ev.Stream.Owner = c.stream

@@ -63,6 +63,11 @@ func (h *hosted) info() endpoint.Info {
 	if at := h.counts.startedAt.Load(); at != 0 {
 		i.State, i.Started = endpoint.StateRunning, time.Unix(0, at)
 	}
+	h.box.Oldest(func(c *call) {
+		if c.arrived != 0 {
+			i.OldestWait = h.server.clock(time.Now()) - c.arrived
+		}
+	})
 	if box.Closed {
 		i.State = endpoint.StateStopping
 	}

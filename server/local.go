@@ -165,7 +165,8 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 		}
 		return err
 	}
-	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a, from: l.from, window: window, size: size}
+	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a, from: l.from, window: window,
+		size: uint32(size), arrived: l.server.arrival(r.Started)}
 	if byDefault {
 		a.timer.Store(time.AfterFunc(time.Until(deadline), a.timeOut))
 	}

@@ -51,7 +51,7 @@ func (l *localCaller) Open(ctx context.Context, r endpoint.Request) (endpoint.St
 	limits := l.server.config.Link.Limits
 	s.requests.init(math.MaxInt64, limits.StreamBytes, &h.counts.stalls)
 	s.replies.init(math.MaxInt64, limits.StreamBytes, &h.counts.stalls)
-	c := &call{ctx: new(callctx.Context), hosted: h, method: method, from: l.from, window: window, size: size}
+	c := &call{ctx: new(callctx.Context), hosted: h, method: method, from: l.from, window: window, size: uint32(size), arrived: l.server.arrival(r.Started)}
 	s.to = &stream{ctx: c.ctx, in: inbox.New(), answers: s, oneOnly: method.TakesOne()}
 	c.stream = s.to
 	c.begin(peer.NewContext(l.server.life, l.from), wire.MD(entries), r.Deadline)

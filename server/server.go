@@ -58,6 +58,8 @@ type Server struct {
 
 	registered uint64 // how many endpoints ever
 
+	base time.Time // what the times of arrival are counted from: a time.Time would take three times as much, of each message
+
 	crew    crew // goroutines of Go and of Accept
 	dropped atomic.Uint64
 	late    atomic.Uint64
@@ -69,6 +71,7 @@ func New(c Config) *Server {
 	life, hard := context.WithCancelCause(context.Background())
 	return &Server{
 		config:   c,
+		base:     time.Now(),
 		life:     life,
 		hard:     hard,
 		hosted:   make(map[string]*hosted),
@@ -84,6 +87,22 @@ func (s *Server) Dropped() uint64 { return s.dropped.Load() }
 
 // LateReplies returns how many replies of local handlers came when nobody waited any more.
 func (s *Server) LateReplies() uint64 { return s.late.Load() }
+
+// clock returns a time as a call keeps it.
+func (s *Server) clock(t time.Time) time.Duration { return max(t.Sub(s.base), 1) }
+
+// arrival returns when a message of this Env came, which has waited for room: exactly, if somebody is told of messages, else when the ask or the call
+// was made, if it was one. A send takes no look at the clock that nobody needs.
+func (s *Server) arrival(started time.Time) time.Duration {
+	switch {
+	case s.config.StatsHandler != nil:
+		return s.clock(time.Now())
+	case started.IsZero():
+		return 0
+	default:
+		return s.clock(started)
+	}
+}
 
 // Go runs f on a goroutine that Shutdown waits for.
 func (s *Server) Go(f func()) {

@@ -23,6 +23,9 @@ func endpointInfo(i *endpoint.Info) *parleyv1.EndpointInfo {
 	if l := i.LastError; l != nil {
 		e.LastError = &parleyv1.LastError{Text: l.Text, During: text(l.During), At: moment(l.At)}
 	}
+	if i.OldestWait > 0 {
+		e.OldestWait = durationpb.New(i.OldestWait)
+	}
 	for _, m := range i.Methods {
 		e.Methods = append(e.Methods, &parleyv1.MethodInfo{Name: text(m.Name), Calls: m.Calls, Errors: m.Errors})
 	}

@@ -172,6 +172,17 @@ func (b *Box[T]) Stats() Stats {
 	return Stats{Queued: b.queuedLocked(), Running: b.running, Released: b.released, Closed: b.closed}
 }
 
+// Oldest calls f with the item that is handed out next, unless none is queued
+// but the one given to Close. f runs under the lock of the box, so that the
+// item is not handed out meanwhile: it must be quick, and not use the box.
+func (b *Box[T]) Oldest(f func(item T)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.queuedLocked() > 0 {
+		f(b.queue.at(0))
+	}
+}
+
 // Drop removes the items that are queued and not yet handed out, except the
 // one given to Close, then calls f for each, in order and outside the lock. It
 // returns how many they were. It neither closes the box nor waits for handlers.

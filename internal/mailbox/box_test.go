@@ -338,3 +338,29 @@ func TestNewRefusesNonsense(t *testing.T) {
 		})
 	}
 }
+
+// TestOldest: what is handed out next is seen, but neither what has been handed out nor the item given to Close.
+func TestOldest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{})
+		oldest := func() (items []int) {
+			g.Oldest(func(item int) { items = append(items, item) })
+			return items
+		}
+		if got := oldest(); got != nil {
+			t.Errorf("an empty box has %d", got)
+		}
+		g.Post(1, 2, 3)
+		g.expect(1)
+		if got := oldest(); !slices.Equal(got, []int{2}) {
+			t.Errorf("the oldest is %d, want 2", got)
+		}
+		g.finish(1, 2)
+		g.expect(1, 2, 3)
+		g.Close(last)
+		if got := oldest(); got != nil {
+			t.Errorf("the oldest is %d, want none", got)
+		}
+		g.finish(3, last)
+	})
+}

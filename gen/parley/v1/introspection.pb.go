@@ -378,7 +378,10 @@ type EndpointInfo struct {
 	// The last of errors; absent if there was none.
 	LastError *LastError `protobuf:"bytes,13,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	// The methods, by name, with their part of calls and errors.
-	Methods       []*MethodInfo `protobuf:"bytes,14,rep,name=methods,proto3" json:"methods,omitempty"`
+	Methods []*MethodInfo `protobuf:"bytes,14,rep,name=methods,proto3" json:"methods,omitempty"`
+	// How long the oldest of waiting has waited; absent if none does, or if nobody looked at the clock when it came: that is not done for sends of the
+	// same program, unless it has stats handlers.
+	OldestWait    *durationpb.Duration `protobuf:"bytes,15,opt,name=oldest_wait,json=oldestWait,proto3" json:"oldest_wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,6 +510,13 @@ func (x *EndpointInfo) GetLastError() *LastError {
 func (x *EndpointInfo) GetMethods() []*MethodInfo {
 	if x != nil {
 		return x.Methods
+	}
+	return nil
+}
+
+func (x *EndpointInfo) GetOldestWait() *durationpb.Duration {
+	if x != nil {
+		return x.OldestWait
 	}
 	return nil
 }
@@ -1140,7 +1150,7 @@ const file_parley_v1_introspection_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
 	"\adropped\x18\x04 \x01(\x04R\adropped\x12!\n" +
-	"\flate_replies\x18\x05 \x01(\x04R\vlateReplies\"\xba\x04\n" +
+	"\flate_replies\x18\x05 \x01(\x04R\vlateReplies\"\xf6\x04\n" +
 	"\fEndpointInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x1a\n" +
@@ -1157,7 +1167,9 @@ const file_parley_v1_introspection_proto_rawDesc = "" +
 	"\x06stalls\x18\f \x01(\x04R\x06stalls\x123\n" +
 	"\n" +
 	"last_error\x18\r \x01(\v2\x14.parley.v1.LastErrorR\tlastError\x12/\n" +
-	"\amethods\x18\x0e \x03(\v2\x15.parley.v1.MethodInfoR\amethods\"Y\n" +
+	"\amethods\x18\x0e \x03(\v2\x15.parley.v1.MethodInfoR\amethods\x12:\n" +
+	"\voldest_wait\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"oldestWait\"Y\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_STARTING\x10\x01\x12\x11\n" +
@@ -1265,22 +1277,23 @@ var file_parley_v1_introspection_proto_depIdxs = []int32{
 	12, // 3: parley.v1.EndpointInfo.started:type_name -> google.protobuf.Timestamp
 	7,  // 4: parley.v1.EndpointInfo.last_error:type_name -> parley.v1.LastError
 	6,  // 5: parley.v1.EndpointInfo.methods:type_name -> parley.v1.MethodInfo
-	12, // 6: parley.v1.LastError.at:type_name -> google.protobuf.Timestamp
-	10, // 7: parley.v1.ListSessionsResponse.sessions:type_name -> parley.v1.SessionInfo
-	1,  // 8: parley.v1.SessionInfo.state:type_name -> parley.v1.SessionInfo.State
-	12, // 9: parley.v1.SessionInfo.detached_since:type_name -> google.protobuf.Timestamp
-	12, // 10: parley.v1.SessionInfo.opened:type_name -> google.protobuf.Timestamp
-	11, // 11: parley.v1.SessionInfo.ignored:type_name -> parley.v1.Ignored
-	13, // 12: parley.v1.SessionInfo.age:type_name -> google.protobuf.Duration
-	2,  // 13: parley.v1.Introspection.ListEndpoints:input_type -> parley.v1.ListEndpointsRequest
-	8,  // 14: parley.v1.Introspection.ListSessions:input_type -> parley.v1.ListSessionsRequest
-	3,  // 15: parley.v1.Introspection.ListEndpoints:output_type -> parley.v1.ListEndpointsResponse
-	9,  // 16: parley.v1.Introspection.ListSessions:output_type -> parley.v1.ListSessionsResponse
-	15, // [15:17] is the sub-list for method output_type
-	13, // [13:15] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	13, // 6: parley.v1.EndpointInfo.oldest_wait:type_name -> google.protobuf.Duration
+	12, // 7: parley.v1.LastError.at:type_name -> google.protobuf.Timestamp
+	10, // 8: parley.v1.ListSessionsResponse.sessions:type_name -> parley.v1.SessionInfo
+	1,  // 9: parley.v1.SessionInfo.state:type_name -> parley.v1.SessionInfo.State
+	12, // 10: parley.v1.SessionInfo.detached_since:type_name -> google.protobuf.Timestamp
+	12, // 11: parley.v1.SessionInfo.opened:type_name -> google.protobuf.Timestamp
+	11, // 12: parley.v1.SessionInfo.ignored:type_name -> parley.v1.Ignored
+	13, // 13: parley.v1.SessionInfo.age:type_name -> google.protobuf.Duration
+	2,  // 14: parley.v1.Introspection.ListEndpoints:input_type -> parley.v1.ListEndpointsRequest
+	8,  // 15: parley.v1.Introspection.ListSessions:input_type -> parley.v1.ListSessionsRequest
+	3,  // 16: parley.v1.Introspection.ListEndpoints:output_type -> parley.v1.ListEndpointsResponse
+	9,  // 17: parley.v1.Introspection.ListSessions:output_type -> parley.v1.ListSessionsResponse
+	16, // [16:18] is the sub-list for method output_type
+	14, // [14:16] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_parley_v1_introspection_proto_init() }
