@@ -20,7 +20,7 @@ import (
 	parleyotel "github.com/parley-rpc/parley/otel"
 )
 
-// collect returns what a reader reads: of durations how many there are, of all else the value, by the name, the method, the endpoint and the code.
+// collect returns what a reader reads: of durations how many there are, of a gauge whether it is more than nothing, of all else the value, by the name, the method, the endpoint and the code.
 func collect(t *testing.T, reader metric.Reader) map[string]int64 {
 	t.Helper()
 	var read metricdata.ResourceMetrics
@@ -46,6 +46,13 @@ func collect(t *testing.T, reader metric.Reader) map[string]int64 {
 			case metricdata.Sum[int64]:
 				for _, p := range data.DataPoints {
 					got[key(m.Name, p.Attributes)] = p.Value
+				}
+			case metricdata.Gauge[float64]:
+				for _, p := range data.DataPoints {
+					got[key(m.Name, p.Attributes)] = 0
+					if p.Value > 0 {
+						got[key(m.Name, p.Attributes)] = 1
+					}
 				}
 			default:
 				t.Errorf("%s has data of type %T", m.Name, data)
@@ -127,6 +134,8 @@ func TestMetrics(t *testing.T) {
 		"parley.asks.open here":                                 0,
 		"parley.messages.dropped here":                          1,
 		"parley.replies.late here":                              0,
+		"parley.stalls here":                                    0,
+		"parley.frames.replayed here":                           0,
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("\n got %v\nwant %v", got, want)

@@ -23,7 +23,7 @@ const EndpointKey = attribute.Key("parley.endpoint")
 func Options(opts ...otelgrpc.Option) []parley.Option {
 	named := append([]otelgrpc.Option{otelgrpc.WithMetricAttributesFn(endpointOf)}, opts...)
 	return []parley.Option{
-		parley.WithStatsHandlers(otelgrpc.NewServerHandler(named...), nameSpan{}),
+		parley.WithStatsHandlers(otelgrpc.NewServerHandler(named...), tagging(nameSpan)),
 		parley.WithClientStatsHandlers(otelgrpc.NewClientHandler(opts...)),
 	}
 }
@@ -43,22 +43,27 @@ func endpointOf(ctx context.Context) []attribute.KeyValue {
 	return []attribute.KeyValue{EndpointKey.String(ref.Name())}
 }
 
-// nameSpan is a stats.Handler that gives the span of the handler before it the name of the endpoint.
-type nameSpan struct{}
-
-// TagRPC implements stats.Handler.
-func (nameSpan) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
+// nameSpan gives the span of the handler before it the name of the endpoint.
+func nameSpan(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(endpointOf(ctx)...)
 	}
 	return ctx
 }
 
+// tagging is a stats.Handler that looks at calls when they begin.
+type tagging func(ctx context.Context, info *stats.RPCTagInfo) context.Context
+
+// TagRPC implements stats.Handler.
+func (f tagging) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	return f(ctx, info)
+}
+
 // HandleRPC implements stats.Handler.
-func (nameSpan) HandleRPC(context.Context, stats.RPCStats) {}
+func (tagging) HandleRPC(context.Context, stats.RPCStats) {}
 
 // TagConn implements stats.Handler.
-func (nameSpan) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (tagging) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
 
 // HandleConn implements stats.Handler.
-func (nameSpan) HandleConn(context.Context, stats.ConnStats) {}
+func (tagging) HandleConn(context.Context, stats.ConnStats) {}

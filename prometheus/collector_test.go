@@ -148,10 +148,10 @@ grpc_client_msg_sent_total{grpc_method="UnaryCall",grpc_service="grpc.testing.Te
 # TYPE parley_dropped_messages_total counter
 parley_dropped_messages_total{env="caller"} 0
 parley_dropped_messages_total{env="host"} 0
-# HELP parley_late_replies Replies that came when nobody waited any more; of sessions, of those that live.
-# TYPE parley_late_replies gauge
-parley_late_replies{env="caller"} 0
-parley_late_replies{env="host"} 0
+# HELP parley_late_replies_total Replies that came when nobody waited any more.
+# TYPE parley_late_replies_total counter
+parley_late_replies_total{env="caller"} 0
+parley_late_replies_total{env="host"} 0
 # HELP parley_open_asks Asks of peers that have not been answered.
 # TYPE parley_open_asks gauge
 parley_open_asks{env="caller"} 0
@@ -166,7 +166,7 @@ parley_sessions{env="caller"} 1
 parley_sessions{env="host"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "grpc_server_handled_total", "grpc_server_msg_received_total", "grpc_client_handled_total",
-		"grpc_client_msg_sent_total", "parley_dropped_messages_total", "parley_late_replies", "parley_open_asks", "parley_pending_asks", "parley_sessions"); err != nil {
+		"grpc_client_msg_sent_total", "parley_dropped_messages_total", "parley_late_replies_total", "parley_open_asks", "parley_pending_asks", "parley_sessions"); err != nil {
 		t.Error(err)
 	}
 	if n, err := testutil.GatherAndCount(registry, "grpc_server_handling_seconds"); err != nil || n != 2 {
@@ -177,7 +177,7 @@ parley_sessions{env="host"} 1
 			t.Error(err)
 		}
 	}
-	if n := testutil.CollectAndCount(parleyprom.NewCollector(host)); n != 5 {
-		t.Errorf("%d metrics of an Env that is shut down, want 5", n)
+	if n := testutil.CollectAndCount(parleyprom.NewCollector(host)); n != 7 {
+		t.Errorf("%d metrics of an Env that is shut down, want 7", n)
 	}
 }
