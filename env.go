@@ -190,7 +190,7 @@ func (e *Env) Bind(ref endpoint.Ref) (endpoint.Bound, error) {
 		return endpoint.Bound{}, &endpoint.Error{Reason: endpoint.ReasonInvalid, Verb: "bind", Text: "the Ref is empty"}
 	}
 	if e.isLocal(ref) {
-		return endpoint.NewBound(ref, e.outgoing.around(e.server.Caller(ref.Name()))), nil
+		return e.outgoing.around(ref, e.server.Caller(ref.Name())), nil
 	}
 	if address := e.Address(); ref.EnvID() != "" && address != "" && e.table.Get(ref.EnvID()) != nil {
 		via, err := ref.WithVia(address)
@@ -199,7 +199,7 @@ func (e *Env) Bind(ref endpoint.Ref) (endpoint.Bound, error) {
 		}
 		ref = via
 	}
-	return endpoint.NewBound(ref, e.outgoing.around(e.client.Caller(ref))), nil
+	return e.outgoing.around(ref, e.client.Caller(ref)), nil
 }
 
 // Conn returns a connection for stock gRPC stubs, whose calls go to the endpoint that ref names; see endpoint.Conn. Like Bind it checks

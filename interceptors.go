@@ -150,9 +150,9 @@ func newOutgoing(s *settings) (outgoing, error) {
 	return o, err
 }
 
-// around returns c with what runs around it.
-func (o outgoing) around(c endpoint.Caller) endpoint.Caller {
-	return client.Intercept(client.Observe(c, o.stats), o.unary, o.stream, o.cc)
+// around returns ref bound to c, with what runs around that.
+func (o outgoing) around(ref endpoint.Ref, c endpoint.Caller) endpoint.Bound {
+	return endpoint.NewBound(ref, client.Intercept(client.Observe(c, ref, o.stats), ref, o.unary, o.stream, o.cc))
 }
 
 func (o outgoing) close() error {

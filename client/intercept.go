@@ -11,14 +11,14 @@ import (
 	"github.com/parley-rpc/parley/endpoint"
 )
 
-// Intercept returns c inside interceptors. Unary runs around every message: on the caller's goroutine for a send, and on one of its own for an ask. Stream
+// Intercept returns c, whose messages go to ref, inside interceptors. Unary runs around every message: on the caller's goroutine for a send, and on one of its own for an ask. Stream
 // runs around the opening of every streaming call. cc is what they see as the connection; it is not used. Either of the two may be nil.
-func Intercept(c endpoint.Caller, unary grpc.UnaryClientInterceptor, stream grpc.StreamClientInterceptor, cc *grpc.ClientConn) endpoint.Caller {
+func Intercept(c endpoint.Caller, ref endpoint.Ref, unary grpc.UnaryClientInterceptor, stream grpc.StreamClientInterceptor, cc *grpc.ClientConn) endpoint.Caller {
 	if stream != nil {
 		c = &streamIntercepted{Caller: c, interceptor: stream, cc: cc}
 	}
 	if unary != nil {
-		c = &intercepted{Caller: c, interceptor: unary, cc: cc}
+		c = &intercepted{Caller: c, ref: ref, interceptor: unary, cc: cc}
 	}
 	return c
 }
@@ -36,6 +36,7 @@ func (c *streamIntercepted) StreamInterceptor() (grpc.StreamClientInterceptor, *
 
 type intercepted struct {
 	endpoint.Caller
+	ref         endpoint.Ref
 	interceptor grpc.UnaryClientInterceptor
 	cc          *grpc.ClientConn
 }
@@ -76,7 +77,7 @@ func (c *intercepted) run(ctx context.Context, r *endpoint.Request, reply proto.
 	if len(r.Metadata) > 0 {
 		ctx = metadata.NewOutgoingContext(ctx, r.Metadata)
 	}
-	return c.interceptor(ctx, "/"+r.Method, r.Message, reply, c.cc, func(ctx context.Context, _ string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+	return c.interceptor(endpoint.WithTarget(ctx, c.ref), "/"+r.Method, r.Message, reply, c.cc, func(ctx context.Context, _ string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 		again := *r
 		again.Metadata, _ = metadata.FromOutgoingContext(ctx)
 		if deadline, ok := ctx.Deadline(); ok && !r.Started.IsZero() {

@@ -10,17 +10,18 @@ import (
 	"github.com/parley-rpc/parley/internal/rpcstats"
 )
 
-// Observe returns c with h told of every call. Of a send, and of what precedes the answer of an ask, it is told on the goroutine of the caller; of the answer on one
+// Observe returns c, whose messages go to ref, with h told of every call. Of a send, and of what precedes the answer of an ask, it is told on the goroutine of the caller; of the answer on one
 // of the ask's own, so that it never holds up a session.
-func Observe(c endpoint.Caller, h stats.Handler) endpoint.Caller {
+func Observe(c endpoint.Caller, ref endpoint.Ref, h stats.Handler) endpoint.Caller {
 	if h == nil {
 		return c
 	}
-	return &observed{Caller: c, handler: h}
+	return &observed{Caller: c, ref: ref, handler: h}
 }
 
 type observed struct {
 	endpoint.Caller
+	ref     endpoint.Ref
 	handler stats.Handler
 }
 
@@ -29,7 +30,7 @@ func (c *observed) StatsHandler() stats.Handler { return c.handler }
 
 // begin begins a unary call.
 func (c *observed) begin(ctx context.Context, r *endpoint.Request) *rpcstats.Call {
-	call, md := rpcstats.Client(ctx, c.handler, rpcstats.Kind{Method: r.Method, FailFast: !r.WaitForReady}, r.Metadata)
+	call, md := rpcstats.Client(endpoint.WithTarget(ctx, c.ref), c.handler, rpcstats.Kind{Method: r.Method, FailFast: !r.WaitForReady}, r.Metadata)
 	r.Metadata = md
 	return call
 }

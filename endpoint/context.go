@@ -71,6 +71,21 @@ func Sender(ctx context.Context) (peer Peer, ok bool) {
 	return peer, ok
 }
 
+// targetKey is the key of the Ref that a call is for.
+type targetKey struct{}
+
+// WithTarget returns ctx as that of a call of the endpoint that r names. Callers that run something around their messages give that such a context.
+func WithTarget(ctx context.Context, r Ref) context.Context {
+	return context.WithValue(ctx, targetKey{}, r)
+}
+
+// Target returns the Ref that a call is for, inside client interceptors and client stats handlers. Self is there the endpoint that makes the
+// call, if one does. It reports false elsewhere.
+func Target(ctx context.Context) (r Ref, ok bool) {
+	r, ok = ctx.Value(targetKey{}).(Ref)
+	return r, ok
+}
+
 // Principal returns who has sent the message, inside a handler or an interceptor: what the carrier of the message has authenticated, which is the
 // first SPIFFE id, URI, DNS name, email or IP address of the peer's certificate, else its subject, else its key. Of a message that was
 // relayed that is the relay; of an ordinary gRPC call, its client. It reports false where nothing was authenticated: over plaintext, with TLS

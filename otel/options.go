@@ -12,7 +12,7 @@ import (
 	"github.com/parley-rpc/parley/endpoint"
 )
 
-// EndpointKey is the key of the attribute that names the endpoint, of the spans and the durations of the side that handles a call.
+// EndpointKey is the key of the attribute that names the endpoint that a call is for, of the spans and the durations of both sides, and of the metrics of mailboxes.
 const EndpointKey = attribute.Key("parley.endpoint")
 
 // Options returns the options of an Env whose calls are to have spans and durations, those that it makes and those that it handles. opts are for both sides; what
@@ -21,10 +21,12 @@ const EndpointKey = attribute.Key("parley.endpoint")
 // Durations have the name of the endpoint, so a program that makes endpoints without end makes time series without end. An otelgrpc.WithMetricAttributesFn among opts
 // takes the place of that.
 func Options(opts ...otelgrpc.Option) []parley.Option {
-	named := append([]otelgrpc.Option{otelgrpc.WithMetricAttributesFn(endpointOf)}, opts...)
+	named := func(name attributes) []otelgrpc.Option {
+		return append([]otelgrpc.Option{otelgrpc.WithMetricAttributesFn(name)}, opts...)
+	}
 	return []parley.Option{
-		parley.WithStatsHandlers(otelgrpc.NewServerHandler(named...), tagging(nameSpan)),
-		parley.WithClientStatsHandlers(otelgrpc.NewClientHandler(opts...)),
+		parley.WithStatsHandlers(otelgrpc.NewServerHandler(named(endpointOf)...), nameSpan(endpointOf)),
+		parley.WithClientStatsHandlers(otelgrpc.NewClientHandler(named(targetOf)...), nameSpan(targetOf)),
 	}
 }
 
@@ -33,6 +35,9 @@ func Options(opts ...otelgrpc.Option) []parley.Option {
 func NotCarrier(info *stats.RPCTagInfo) bool {
 	return info.FullMethodName != "/parley.v1.Parley/Connect"
 }
+
+// attributes returns those of a call.
+type attributes = func(ctx context.Context) []attribute.KeyValue
 
 // endpointOf returns the attributes of the endpoint whose handler gets ctx: none if it has no name any more, because it is stopping.
 func endpointOf(ctx context.Context) []attribute.KeyValue {
@@ -43,12 +48,23 @@ func endpointOf(ctx context.Context) []attribute.KeyValue {
 	return []attribute.KeyValue{EndpointKey.String(ref.Name())}
 }
 
-// nameSpan gives the span of the handler before it the name of the endpoint.
-func nameSpan(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.SetAttributes(endpointOf(ctx)...)
+// targetOf returns the attributes of the endpoint that the call with the context ctx is for.
+func targetOf(ctx context.Context) []attribute.KeyValue {
+	ref, ok := endpoint.Target(ctx)
+	if !ok {
+		return nil
 	}
-	return ctx
+	return []attribute.KeyValue{EndpointKey.String(ref.Name())}
+}
+
+// nameSpan returns a handler that gives the span of the one before it the name of the endpoint.
+func nameSpan(name attributes) tagging {
+	return func(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
+		if span := trace.SpanFromContext(ctx); span.IsRecording() {
+			span.SetAttributes(name(ctx)...)
+		}
+		return ctx
+	}
 }
 
 // tagging is a stats.Handler that looks at calls when they begin.

@@ -104,7 +104,7 @@ const (
 )
 
 // TestSpans: every call has one span at each side, the one of the handler below the one of the caller below that of the caller's context, on every path, for sends, asks
-// and streaming calls. Those of the handler name the endpoint. Nothing else has a span, the carrier in particular.
+// and streaming calls. Both name the endpoint. Nothing else has a span, the carrier in particular.
 func TestSpans(t *testing.T) {
 	leaktest.Check(t)
 	recorded := &spans{tracetest.NewSpanRecorder(), make(chan sdktrace.ReadOnlySpan, 1000)}
@@ -178,14 +178,16 @@ func TestSpans(t *testing.T) {
 		if failed != (client.Status().Code == codes.Error) || failed != (server.Status().Code == codes.Error) {
 			t.Errorf("%s: the spans have the status %v and %v", name, client.Status(), server.Status())
 		}
-		var named string
-		for _, a := range server.Attributes() {
-			if a.Key == parleyotel.EndpointKey {
-				named = a.Value.AsString()
+		for _, span := range []sdktrace.ReadOnlySpan{client, server} {
+			var named string
+			for _, a := range span.Attributes() {
+				if a.Key == parleyotel.EndpointKey {
+					named = a.Value.AsString()
+				}
 			}
-		}
-		if named != endpointName {
-			t.Errorf("%s: the endpoint is called %q", name, named)
+			if named != endpointName {
+				t.Errorf("%s: the endpoint is called %q by the span of the %v", name, named, span.SpanKind())
+			}
 		}
 	}
 	for way, at := range map[string]struct {

@@ -1,5 +1,5 @@
 // Package parleyprom has the counters of an Env of Parley for Prometheus. Calls, their codes and durations are counted by go-grpc-middleware's Prometheus provider, whose
-// interceptors work unchanged, with a label for the endpoint:
+// interceptors work unchanged, with a label for the endpoint (Target is for those of clients):
 //
 //	calls := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(), grpcprom.WithContextLabels(parleyprom.EndpointLabel))
 //	named := grpcprom.WithLabelsFromContext(parleyprom.Endpoint)
@@ -100,12 +100,19 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// EndpointLabel is the label that Endpoint gives.
+// EndpointLabel is the label that Endpoint and Target give, and the metrics of mailboxes have.
 const EndpointLabel = "parley_endpoint"
 
 // Endpoint returns the label that names the endpoint whose handler gets ctx, empty where there is none, for the option WithLabelsFromContext of go-grpc-middleware's
 // provider, whose WithContextLabels has to name EndpointLabel. A program that makes endpoints without end makes time series without end by it.
 func Endpoint(ctx context.Context) prometheus.Labels {
 	ref, _ := endpoint.Self(ctx)
+	return prometheus.Labels{EndpointLabel: ref.Name()}
+}
+
+// Target is Endpoint for the side that makes a call: it returns the label that names the endpoint that a call with the context ctx is for. WithClientContextLabels has to
+// name EndpointLabel.
+func Target(ctx context.Context) prometheus.Labels {
+	ref, _ := endpoint.Target(ctx)
 	return prometheus.Labels{EndpointLabel: ref.Name()}
 }

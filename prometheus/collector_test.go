@@ -91,15 +91,15 @@ func call(t *testing.T, conn grpc.ClientConnInterface) {
 func TestMetrics(t *testing.T) {
 	leaktest.Check(t)
 	calls := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(), grpcprom.WithContextLabels(parleyprom.EndpointLabel))
-	made := grpcprom.NewClientMetrics()
-	named := grpcprom.WithLabelsFromContext(parleyprom.Endpoint)
+	made := grpcprom.NewClientMetrics(grpcprom.WithClientContextLabels(parleyprom.EndpointLabel))
+	named, to := grpcprom.WithLabelsFromContext(parleyprom.Endpoint), grpcprom.WithLabelsFromContext(parleyprom.Target)
 	host, err := parley.Listen("127.0.0.1:0", parley.WithName("host"),
 		parley.WithUnaryInterceptors(calls.UnaryServerInterceptor(named)), parley.WithStreamInterceptors(calls.StreamServerInterceptor(named)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	caller, err := parley.New(parley.WithName("caller"),
-		parley.WithUnaryClientInterceptors(made.UnaryClientInterceptor()), parley.WithStreamClientInterceptors(made.StreamClientInterceptor()))
+		parley.WithUnaryClientInterceptors(made.UnaryClientInterceptor(to)), parley.WithStreamClientInterceptors(made.StreamClientInterceptor(to)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,13 +137,13 @@ grpc_server_msg_received_total{grpc_method="FullDuplexCall",grpc_service="grpc.t
 grpc_server_msg_received_total{grpc_method="UnaryCall",grpc_service="grpc.testing.TestService",grpc_type="unary",parley_endpoint="here"} 6
 # HELP grpc_client_handled_total Total number of RPCs completed by the client, regardless of success or failure.
 # TYPE grpc_client_handled_total counter
-grpc_client_handled_total{grpc_code="Aborted",grpc_method="UnaryCall",grpc_service="grpc.testing.TestService",grpc_type="unary"} 1
-grpc_client_handled_total{grpc_code="OK",grpc_method="FullDuplexCall",grpc_service="grpc.testing.TestService",grpc_type="bidi_stream"} 1
-grpc_client_handled_total{grpc_code="OK",grpc_method="UnaryCall",grpc_service="grpc.testing.TestService",grpc_type="unary"} 1
+grpc_client_handled_total{grpc_code="Aborted",grpc_method="UnaryCall",grpc_service="grpc.testing.TestService",grpc_type="unary",parley_endpoint="here"} 1
+grpc_client_handled_total{grpc_code="OK",grpc_method="FullDuplexCall",grpc_service="grpc.testing.TestService",grpc_type="bidi_stream",parley_endpoint="here"} 1
+grpc_client_handled_total{grpc_code="OK",grpc_method="UnaryCall",grpc_service="grpc.testing.TestService",grpc_type="unary",parley_endpoint="here"} 1
 # HELP grpc_client_msg_sent_total Total number of gRPC stream messages sent by the client.
 # TYPE grpc_client_msg_sent_total counter
-grpc_client_msg_sent_total{grpc_method="FullDuplexCall",grpc_service="grpc.testing.TestService",grpc_type="bidi_stream"} 2
-grpc_client_msg_sent_total{grpc_method="UnaryCall",grpc_service="grpc.testing.TestService",grpc_type="unary"} 2
+grpc_client_msg_sent_total{grpc_method="FullDuplexCall",grpc_service="grpc.testing.TestService",grpc_type="bidi_stream",parley_endpoint="here"} 2
+grpc_client_msg_sent_total{grpc_method="UnaryCall",grpc_service="grpc.testing.TestService",grpc_type="unary",parley_endpoint="here"} 2
 # HELP parley_dropped_messages_total One-way messages that came for nobody.
 # TYPE parley_dropped_messages_total counter
 parley_dropped_messages_total{env="caller"} 0
