@@ -41,8 +41,8 @@ func (a *Ask) answer() wire.Kind {
 // asks are the pending asks of this side.
 type asks struct {
 	lastID      uint64
-	unanswered  int // asks without a reply, whether somebody still waits for it or not
-	streams     int // of them, streaming calls
+	unanswered  int                 // asks without a reply, whether somebody still waits for it or not
+	streams     map[uint64]struct{} // of them, the streaming calls
 	waiting     map[uint64]*Ask
 	first, last *Ask // those with Expires, the earliest first
 }
@@ -79,6 +79,7 @@ func (l *asks) answered(id uint64) {
 	if id <= l.lastID && l.unanswered > 0 {
 		l.unanswered--
 	}
+	delete(l.streams, id)
 }
 
 func (l *asks) remove(a *Ask) {

@@ -132,7 +132,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		switch {
 		case p.Ask.Stream != nil:
 			e.Kind = wire.KindHeaders
-			s.asks.streams++
+			s.asks.streams[e.ID] = struct{}{}
 			s.begin(p.Ask.Stream, e.ID, false)
 		case !p.Receipt:
 			e.Kind = wire.KindAsk
@@ -208,7 +208,7 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 		if !s.streams {
 			return &endpoint.Error{Reason: endpoint.ReasonMethodNotFound, Text: "the peer takes no streaming calls", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 		}
-		if s.asks.streams >= int(s.peer.Streams) {
+		if len(s.asks.streams) >= int(s.peer.Streams) {
 			return overloaded("the peer's limit on streaming calls", "too many streaming calls are open")
 		}
 	}

@@ -80,6 +80,7 @@ func New(own, peer Limits) *Session {
 	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
 	s.out.transfer = credit.NewWindow(math.MaxUint64, peer.TransferBytes)
 	s.asks.waiting = make(map[uint64]*Ask)
+	s.asks.streams = make(map[uint64]struct{})
 	s.in.streams = make(map[uint64]*Stream)
 	return s
 }

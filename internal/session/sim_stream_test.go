@@ -245,10 +245,10 @@ func (s *sim) refuseCall(e *end, ev *Event, why *endpoint.Error) {
 
 // leftOfStreams returns what a session keeps of streaming calls when none is under way.
 func leftOfStreams(s *Session) string {
-	if s.asks.streams == 0 && len(s.in.streams) == 0 {
+	if len(s.asks.streams) == 0 && len(s.in.streams) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d streaming calls of this side, and %d of the peer, are not over; ", s.asks.streams, len(s.in.streams))
+	return fmt.Sprintf("%d streaming calls of this side, and %d of the peer, are not over; ", len(s.asks.streams), len(s.in.streams))
 }
 
 // endCalls ends the calls of a session that is over, as their handlers would, and checks that nothing of them is left.

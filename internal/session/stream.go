@@ -230,7 +230,7 @@ func (s *Session) withdrawAll(id uint64, account *account) {
 		o.open = batch{}
 	}
 	s.asks.unanswered--
-	s.asks.streams--
+	delete(s.asks.streams, id)
 	s.drained()
 	s.wake()
 }

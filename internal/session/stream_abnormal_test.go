@@ -253,3 +253,33 @@ func TestTooLargeMessage(t *testing.T) {
 		t.Errorf("JSON that fits no frame: %t, %v", accepted, err)
 	}
 }
+
+// TestAnswerOfACallCounts: whatever answers a streaming call, in time or late, takes it off those that the peer bounds; what answers something else does not.
+func TestAnswerOfACallCounts(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		for name, answer := range map[string][]*wire.Envelope{
+			"reply":       {reply(1, "x")},
+			"large reply": {inChunks(reply(1, ""), 1, 3), chunk(1, "123")},
+			"receipt":     {{Kind: wire.KindReceipt, ID: 1}},
+			"end":         {{Kind: wire.KindEnd, ID: 1}},
+		} {
+			p, own, _ := newStreamingPeer(t, limited())
+			p.s.GiveReceipts()
+			p.s.peer.Streams = 1
+			asked := asking("a", nil)
+			p.post(asked)
+			p.drain()
+			if late {
+				p.s.Abandon(own)
+			}
+			p.send(&wire.Envelope{Kind: wire.KindEnd, ID: 2})
+			if accepted, err := p.s.Post(opening("a")); accepted || err == nil {
+				t.Error("after the end of an ask a second streaming call is opened, where the peer takes one")
+			}
+			p.send(answer...)
+			if accepted, err := p.s.Post(opening("a")); !accepted || err != nil {
+				t.Errorf("after a %s, late %t, another call is not opened: %v", name, late, err)
+			}
+		}
+	}
+}

@@ -23,7 +23,6 @@ func (s *Session) receiveStreaming(size uint64) *Violation {
 	}
 	if e.Kind == wire.KindEnd {
 		s.asks.answered(e.ID)
-		s.asks.streams = max(0, s.asks.streams-1)
 		s.deliverAnswer(&Event{Kind: wire.KindEnd, ID: e.ID, Status: e.Status, Trailer: s.allowed(e.Trailer)})
 		return nil
 	}
