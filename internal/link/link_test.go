@@ -3,6 +3,7 @@ package link
 import (
 	"bytes"
 	"context"
+	"io"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -327,6 +328,52 @@ func TestHalfClose(t *testing.T) {
 		if s.at.broken {
 			t.Error("a half-close is told as a break")
 		}
+	})
+}
+
+// TestHalfCloseFailsAsks: what was asked of a dialler that half-closes fails at once, though the dialler still waits for an answer, and so does
+// what is asked then: a handler that waits for its caller's answer would otherwise wait as long as the caller waits for its own.
+func TestHalfCloseFailsAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newRaw(t)
+		s.hello(&parleyv1.Hello{})
+		s.frame(wire.Head{Number: 1}, &wire.Envelope{Kind: wire.KindAsk, ID: 1, Text: true, Target: target("a")})
+		early, late := newOutcome(), newOutcome()
+		if err := s.link.Post(t.Context(), asking(early, "b", nil), PostOptions{QueueTimeout: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := s.stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if len(early) != 1 {
+			t.Fatal("the ask waits on")
+		}
+		if e := early.wait(t).Err; e == nil || e.Reason != endpoint.ReasonSessionEnded || e.Phase != endpoint.PhaseSent || e.Execution != endpoint.MayHaveExecuted {
+			t.Errorf("the ask ends with %v", e)
+		}
+		if e := s.link.Post(t.Context(), asking(late, "b", nil), PostOptions{QueueTimeout: time.Second}); e == nil || e.Reason != endpoint.ReasonSessionEnded {
+			t.Errorf("an ask after the half-close: %v", e)
+		}
+		s.link.Reply(&session.Reply{ID: 1})
+		s.ends(codes.OK)
+	})
+}
+
+// TestHalfCloseOfARetiredStream: a session takes no notice of how a stream ends that carries it no more.
+func TestHalfCloseOfARetiredStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := connect(t)
+		l := w.listener
+		newCarrier(l, nil, nil).readEnded(io.EOF) // the reader may come to it when another stream has the session
+		l.mu.Lock()
+		if l.halfway {
+			t.Error("the session counts as half-closed")
+		}
+		l.mu.Unlock()
+		w.dialler.Close(errClosed)
+		w.end(t, false, false)
 	})
 }
 

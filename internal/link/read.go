@@ -158,23 +158,7 @@ func (c *Carrier) readEnded(err error) {
 			c.lost(ended("the peer ended the stream", nil), nil)
 			return
 		}
-		// The dialler sends no more; it gets its answers first, unless it is going to attach again.
-		l.mu.Lock()
-		resumes := l.session.Resumable() && !l.closing && l.leaving == nil
-		var events []session.Event
-		if !resumes {
-			events = l.session.HalfClosed()
-			l.halfway = true
-			c.idle = true
-			l.changed()
-		}
-		l.mu.Unlock()
-		for i := range events {
-			l.stream(&events[i], nil)
-		}
-		if resumes {
-			c.lost(ended("the peer ended the stream", nil), nil)
-		}
+		c.halfClosed()
 		return
 	}
 	st := status.Convert(err)
@@ -186,6 +170,38 @@ func (c *Carrier) readEnded(err error) {
 		c.refused(ended(text, err), status.Error(codes.Unavailable, text))
 	} else {
 		c.lost(ended(text, err), status.Error(codes.Unavailable, text))
+	}
+}
+
+// halfClosed is told that the dialler sends no more: it gets its answers first, unless it is going to attach again.
+func (c *Carrier) halfClosed() {
+	l := c.link
+	l.mu.Lock()
+	if l.carrier != c {
+		l.mu.Unlock()
+		return
+	}
+	if l.session.Resumable() && !l.closing && l.leaving == nil {
+		l.mu.Unlock()
+		c.lost(ended("the peer ended the stream", nil), nil)
+		return
+	}
+	why := ended("the peer sends no more", nil)
+	if e := l.session.Over(); e != nil {
+		why = e
+	} else if l.leaving != nil {
+		why = l.leaving
+	}
+	events, asks := l.session.HalfClosed(why)
+	l.halfway = true
+	c.idle = true
+	l.changed()
+	l.mu.Unlock()
+	for _, u := range asks {
+		u.Ask.Done.Complete(endpoint.Response{Err: why.At(u.Phase, u.Execution)})
+	}
+	for i := range events {
+		l.stream(&events[i], nil)
 	}
 }
 

@@ -181,8 +181,8 @@ func (s *Session) Lookup(a *Ask, envID, name, service string) *endpoint.Error {
 	if s.over != nil {
 		return sessionOver(s.over)
 	}
-	if s.asks.unanswered >= int(s.peer.Pending) {
-		return overloaded("the peer's limit on pending asks", "too many asks are pending")
+	if err := s.refuseAsk(); err != nil {
+		return err
 	}
 	s.asks.add(a)
 	s.append(&wire.Envelope{Kind: wire.KindLookup, ID: a.id, Target: wire.Target{EnvID: envID, Endpoint: name}, Service: service})

@@ -303,7 +303,7 @@ func TestHalfClosedInTransfer(t *testing.T) {
 	p.send(inChunks(ask(1, "x", ""), 1, 100_000), inChunks(send("y", ""), 2, 100_000))
 	p.send(chunk(1, "some"), chunk(2, "some"))
 	p.send(ask(2, "x", ""))
-	p.s.HalfClosed()
+	p.s.HalfClosed(errEnded)
 	if n := p.s.OpenAsks(); n != 1 {
 		t.Fatalf("%d asks are open, want the whole one", n)
 	}

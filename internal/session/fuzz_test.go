@@ -132,8 +132,12 @@ func FuzzSessionInput(f *testing.F) {
 			}
 			bounded(t, s)
 		}
-		for _, ev := range s.HalfClosed() {
+		events, _ := s.HalfClosed(errEnded)
+		for _, ev := range events {
 			act(t, s, &ev)
+		}
+		if s.Pending() != 0 {
+			t.Fatalf("%d asks of a peer that has half-closed are pending", s.Pending())
 		}
 		s.End(&endpoint.Error{Reason: endpoint.ReasonSessionEnded})
 		if s.Pending() != 0 {

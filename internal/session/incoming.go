@@ -43,10 +43,11 @@ type incoming struct {
 	transfer     *credit.Grant
 	transfers    map[uint64]*partial
 	lastTransfer uint64
-	replyBytes   uint64 // told by the large replies that are under way
-	partialBytes uint64 // in partial messages
-	namesBytes   uint64 // about what routes and accounts take
-	bye          bool   // the peer has said the last it had to say
+	replyBytes   uint64          // told by the large replies that are under way
+	partialBytes uint64          // in partial messages
+	namesBytes   uint64          // about what routes and accounts take
+	bye          bool            // the peer has said the last it had to say
+	ended        *endpoint.Error // why the peer sends no more, and so answers nothing; nil while it may
 
 	now    time.Time // when the frame at hand was read
 	head   wire.Head

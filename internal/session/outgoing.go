@@ -201,10 +201,13 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 	if size := metadataBytes(p.Metadata); size > maxMetadataBytes {
 		return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
+	if p.Ask == nil {
+		return nil
+	}
 	if p.Receipt && !s.receipts {
 		return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: "the peer gives no receipts", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
-	if p.Ask != nil && p.Ask.Stream != nil {
+	if p.Ask.Stream != nil {
 		if !s.streams {
 			return &endpoint.Error{Reason: endpoint.ReasonMethodNotFound, Text: "the peer takes no streaming calls", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 		}
@@ -212,7 +215,15 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 			return overloaded("the peer's limit on streaming calls", "too many streaming calls are open")
 		}
 	}
-	if p.Ask != nil && s.asks.unanswered >= int(s.peer.Pending) {
+	return s.refuseAsk()
+}
+
+// refuseAsk returns why nothing can be asked of the peer, or nil.
+func (s *Session) refuseAsk() *endpoint.Error {
+	switch {
+	case s.in.ended != nil:
+		return sessionOver(s.in.ended)
+	case s.asks.unanswered >= int(s.peer.Pending):
 		return overloaded("the peer's limit on pending asks", "too many asks are pending")
 	}
 	return nil

@@ -121,17 +121,29 @@ func (s *Session) receiveAbort() {
 	}
 }
 
-// HalfClosed says that the peer sends no more: its unfinished transfers count as aborted, and its streaming calls as half-closed. It returns the
-// events of that, which are valid until the next call.
-func (s *Session) HalfClosed() []Event {
+// HalfClosed says that the peer sends no more, for the reason why: its unfinished transfers count as aborted, and its streaming calls as
+// half-closed. It returns the events of that, which are valid until the next call, and what was asked of the peer, in order: that is not answered
+// any more, and nothing else is asked.
+func (s *Session) HalfClosed(why *endpoint.Error) ([]Event, []Unanswered) {
 	s.in.events = s.in.events[:0]
+	s.in.ended = why
+	var asks []Unanswered
+	for _, id := range slices.Sorted(maps.Keys(s.asks.waiting)) {
+		u, _ := s.Abandon(s.asks.waiting[id])
+		asks = append(asks, u)
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.in.transfers)) {
-		if p := s.in.transfers[id]; p.event.Kind != wire.KindReply { // what waits for a reply ends with the session
+		if p := s.in.transfers[id]; p.event.Kind == wire.KindReply { // nobody waits for it any more
+			s.endPartial(p)
+		} else {
 			s.abortPartial(p, nil)
 		}
 	}
+	for _, a := range s.out.accounts {
+		a.window.Waiters.WakeAll()
+	}
 	s.halfClosed()
-	return s.in.events
+	return s.in.events, asks
 }
 
 // abortPartial forgets a partial message. Its credit returns, as if it had been taken; an aborted ask is not answered.

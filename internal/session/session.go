@@ -35,7 +35,7 @@ type Session struct {
 type Counters struct {
 	// FramesIn and FramesOut count frames with a number.
 	FramesIn, FramesOut uint64
-	// LateReplies count replies to nothing that waits (A46).
+	// LateReplies count answers to nothing that waits (A46, A47).
 	LateReplies uint64
 	// LateCancels count cancels of nothing that runs (A48).
 	LateCancels uint64

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -241,7 +242,7 @@ func TestHalfClosedCalls(t *testing.T) {
 	if ok, err := p.s.PostMessage(first, []byte("more"), wire.Proto, w); ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	events := p.s.HalfClosed()
+	events, _ := p.s.HalfClosed(errEnded)
 	if len(events) != 2 || events[0].Kind != wire.KindMessage || events[0].Stream != cutOff || events[0].Refused == nil ||
 		events[1].Kind != wire.KindHalfClose || events[1].Stream != first {
 		t.Fatalf("%+v, want an aborted message of call 3, and the half-close of call 1", events)
@@ -265,6 +266,89 @@ func TestHalfClosedCalls(t *testing.T) {
 	}
 	if _, bytes := p.s.in.transfer.Outstanding(); bytes != 0 {
 		t.Errorf("%d bytes of the transfer window have not come back", bytes)
+	}
+}
+
+// TestHalfClosedCallee: what was asked of a peer that sends no more fails at once, whatever it is and however far it has come; so does what is asked
+// then, and what waits for room.
+func TestHalfClosedCallee(t *testing.T) {
+	p := newPeer(t, limited(), limited(func(l *Limits) { l.MailboxMessages = 4 }))
+	p.s.CarryStreams()
+	p.s.GiveReceipts()
+	call, large1, answered, receipt := opening("a"), asking("a", large(1)), asking("b", nil), asking("b", nil)
+	receipt.Receipt = true
+	for _, q := range []*Posting{call, answered, receipt, large1} {
+		p.post(q)
+	}
+	p.drain()
+	looked, queued, late := &Ask{Done: noReply{}}, asking("b", nil), asking("c", large(1))
+	if err := p.s.Lookup(looked, "", "a", ""); err != nil {
+		t.Fatal(err)
+	}
+	p.post(queued)
+	p.post(late)
+	p.send(inChunks(reply(2, ""), 1, 100_000), chunk(1, "some"))
+	p.post(sending("b", nil))
+	waiting, sends := asking("b", nil), sending("b", nil)
+	for _, q := range []*Posting{waiting, sends} {
+		q.Waiter = credit.NewWaiter()
+		if ok, err := p.s.Post(q); ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	events, asks := p.s.HalfClosed(errEnded)
+	if len(events) != 0 {
+		t.Errorf("%+v came", events)
+	}
+	may, not := endpoint.MayHaveExecuted, endpoint.NotExecuted
+	want := []Unanswered{
+		{call.Ask, endpoint.PhaseSent, may}, {answered.Ask, endpoint.PhaseSent, may}, {receipt.Ask, endpoint.PhaseSent, may}, {large1.Ask, endpoint.PhaseSent, may},
+		{looked, endpoint.PhaseQueued, not}, {queued.Ask, endpoint.PhaseQueued, not}, {late.Ask, endpoint.PhaseQueued, not},
+	}
+	if !slices.Equal(asks, want) {
+		t.Errorf("what ends is %+v, want %+v", asks, want)
+	}
+	if !turn(waiting.Waiter) {
+		t.Error("who waits for room was not woken")
+	}
+	for _, q := range []*Posting{waiting, asking("a", nil), opening("a")} {
+		if ok, err := p.s.Post(q); ok || err == nil || err.Reason != endpoint.ReasonSessionEnded || err.Execution != not {
+			t.Errorf("an ask is taken: %t, %v", ok, err)
+		}
+	}
+	if err := p.s.Lookup(&Ask{Done: noReply{}}, "", "a", ""); err == nil || err.Reason != endpoint.ReasonSessionEnded {
+		t.Errorf("a lookup: %v", err)
+	}
+	p.head(wire.Head{Credits: []wire.Credit{{Endpoint: "b", Messages: 100}}})
+	if ok, err := p.s.Post(sends); !ok || err != nil {
+		t.Errorf("a send: %t, %v; want it to be taken", ok, err)
+	}
+	if p.s.Pending() != 0 || len(p.s.in.transfers) != 0 || p.s.in.replyBytes != 0 {
+		t.Errorf("%d asks are pending, %d messages are partial, with %d bytes of replies", p.s.Pending(), len(p.s.in.transfers), p.s.in.replyBytes)
+	}
+}
+
+// TestHalfClosedTakesLargeMessages: the transfer window, which the peer can raise no more, holds up no call either.
+func TestHalfClosedTakesLargeMessages(t *testing.T) {
+	p := newPeer(t, limited(), limited(func(l *Limits) { l.TransferBytes = 10 }))
+	p.s.CarryStreams()
+	st := p.send(headers(1, "a"))[0].Stream
+	w := credit.NewWaiter()
+	for i := range 3 {
+		ok, err := p.s.PostMessage(st, large(byte(i)), wire.Proto, w)
+		if i == 1 {
+			if ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			if p.s.HalfClosed(errEnded); !turn(w) {
+				t.Error("nobody was woken")
+			}
+			ok, err = p.s.PostMessage(st, large(byte(i)), wire.Proto, w)
+		}
+		if !ok || err != nil {
+			t.Fatalf("message %d: %t, %v", i+1, ok, err)
+		}
+		p.drain()
 	}
 }
 

@@ -111,7 +111,8 @@ func (s *Session) deliverStreamMessage(p *partial, why *spb.Status) {
 	s.in.events = append(s.in.events, *ev)
 }
 
-// halfClosed ends the callers' halves of all calls, because the carrier of what they send has ended: no window is going to be raised by them, either.
+// halfClosed ends the callers' halves of all calls, because the carrier of what they send has ended: no window that their messages take is going to
+// be raised, either.
 func (s *Session) halfClosed() {
 	for _, id := range slices.Sorted(maps.Keys(s.in.streams)) {
 		st := s.in.streams[id]
@@ -121,5 +122,6 @@ func (s *Session) halfClosed() {
 		}
 		st.out.window.Raise(0, math.MaxUint64)
 	}
+	s.out.transfer.Raise(0, math.MaxUint64)
 	s.wake()
 }
