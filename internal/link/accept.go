@@ -192,6 +192,8 @@ func atLeastInitial(l session.Limits) session.Limits {
 	l.Transfers = max(l.Transfers, i.Transfers)
 	l.Pending = max(l.Pending, i.Pending)
 	l.Mailboxes = max(l.Mailboxes, i.Mailboxes)
+	l.StreamBytes = max(l.StreamBytes, i.StreamBytes)
+	l.Streams = max(l.Streams, i.Streams)
 	return l
 }
 

@@ -191,3 +191,12 @@ func TestClosedTable(t *testing.T) {
 		})
 	})
 }
+
+// TestInitialLimitsHold, all of them: a dialler that does not wait for the welcome is not held to less.
+func TestInitialLimitsHold(t *testing.T) {
+	want := session.InitialLimits()
+	want.SessionTTL, want.Heartbeat = 0, 0 // which the dialler need not know
+	if got := atLeastInitial(session.Limits{}); got != want {
+		t.Errorf("the limits are %+v, want at least %+v", got, want)
+	}
+}
