@@ -71,7 +71,7 @@ func (b *Inbox) Put(m Message) {
 		return
 	}
 	b.headLocked()
-	if b.first > 0 && len(b.messages) == cap(b.messages) {
+	if len(b.messages) == cap(b.messages) && b.first > len(b.messages)/2 { // not more often, so that a message is moved about once
 		n := copy(b.messages, b.messages[b.first:])
 		clear(b.messages[n:])
 		b.messages, b.first = b.messages[:n], 0
