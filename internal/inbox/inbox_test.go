@@ -143,6 +143,11 @@ func TestHeader(t *testing.T) {
 			if err != nil || len(md) != len(test.want) || (md == nil) != (test.want == nil) || len(md) > 0 && md.Get("k")[0] != test.want.Get("k")[0] {
 				t.Errorf("Header = %v, %v, want %v", md, err, test.want)
 			}
+			for range 100 {
+				if _, err := b.Header(ended); err != nil {
+					t.Fatalf("what is known is returned, whatever the context: %v", err)
+				}
+			}
 		})
 	}
 }
