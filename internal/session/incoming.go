@@ -63,7 +63,7 @@ type partial struct {
 	size     uint64
 	got      uint64
 	data     []byte
-	unwanted bool // a reply whose bytes are not kept
+	unwanted bool // a reply, or a message of a streaming call, whose bytes are not kept
 }
 
 // Receive takes a frame over. The events are valid until the next call; payloads alias frame, which must not be changed.

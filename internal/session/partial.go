@@ -78,14 +78,16 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	case len(e.Payload) == 0 || p.got+uint64(len(e.Payload)) > p.size:
 		return violation("A16", codes.InvalidArgument, "transfer %d has an empty chunk, or more bytes than it told", e.ID)
 	}
-	if a := p.event.Account; a != nil {
+	a, st := p.event.Account, p.event.Stream
+	switch {
+	case a != nil:
 		a.grant.Receive(0, size)
 		p.event.Cost.mailbox += size
-	} else if st := p.event.Stream; st != nil {
+	case st != nil:
 		st.in.Receive(0, size)
 		p.event.Cost.mailbox += size
-		p.unwanted = p.unwanted || st.over
 	}
+	p.unwanted = p.unwanted || p.event.Kind == wire.KindMessage && (st == nil || st.over)
 	p.got += uint64(len(e.Payload))
 	if !p.unwanted && p.event.Refused == nil {
 		if p.data == nil {

@@ -283,3 +283,22 @@ func TestAnswerOfACallCounts(t *testing.T) {
 		}
 	}
 }
+
+// TestLateMessageIsNotKept: the bytes of a large message of no call are dropped as they come.
+func TestLateMessageIsNotKept(t *testing.T) {
+	for _, callee := range []bool{false, true} {
+		p, _, _ := newStreamingPeer(t, limited())
+		m := inChunks(says(9, ""), 1, 20_000)
+		m.FromCallee = callee
+		p.send(m, chunk(1, string(make([]byte, 10_000))))
+		if held := cap(p.s.in.transfers[1].data); held != 0 {
+			t.Errorf("from the callee %t: %d bytes are held", callee, held)
+		}
+		if events := p.send(chunk(1, string(make([]byte, 10_000)))); len(events) != 0 {
+			t.Errorf("from the callee %t: %+v comes", callee, events)
+		}
+		if _, bytes := p.s.in.transfer.Outstanding(); bytes != 0 {
+			t.Errorf("from the callee %t: %d bytes of the transfer window are left", callee, bytes)
+		}
+	}
+}
