@@ -65,6 +65,8 @@ type Ignored struct {
 	LateReplies uint64
 	// LateCancels are cancels of asks that had been answered.
 	LateCancels uint64
+	// LateMessages are messages, half-closes and windows of streaming calls that were over.
+	LateMessages uint64
 	// LateChunks are chunks, and aborts, of messages that were over.
 	LateChunks uint64
 	// LateFrames are frames after a bye, or of a stream that did not carry the session any more.
@@ -81,5 +83,5 @@ type Ignored struct {
 
 // Total returns the sum of all.
 func (i Ignored) Total() uint64 {
-	return i.LateReplies + i.LateCancels + i.LateChunks + i.LateFrames + i.StaleTotals + i.UnknownCredits + i.UnmatchedPongs + i.DroppedMetadata
+	return i.LateReplies + i.LateCancels + i.LateMessages + i.LateChunks + i.LateFrames + i.StaleTotals + i.UnknownCredits + i.UnmatchedPongs + i.DroppedMetadata
 }

@@ -48,7 +48,7 @@ func sessionInfo(i *endpoint.SessionInfo, now time.Time) *parleyv1.SessionInfo {
 		UnacknowledgedFrames: uint32(i.UnacknowledgedFrames), UnacknowledgedBytes: i.UnacknowledgedBytes,
 		PendingAsks: uint32(i.PendingAsks), OpenAsks: uint32(i.OpenAsks),
 		Ignored: &parleyv1.Ignored{
-			LateReplies: n.LateReplies, LateCancels: n.LateCancels, LateChunks: n.LateChunks, LateFrames: n.LateFrames,
+			LateReplies: n.LateReplies, LateCancels: n.LateCancels, LateMessages: n.LateMessages, LateChunks: n.LateChunks, LateFrames: n.LateFrames,
 			StaleTotals: n.StaleTotals, UnknownCredits: n.UnknownCredits, UnmatchedPongs: n.UnmatchedPongs, DroppedMetadata: n.DroppedMetadata,
 		},
 	}

@@ -21,7 +21,7 @@ func (l *Link) Info() endpoint.SessionInfo {
 	i.UnacknowledgedFrames, i.UnacknowledgedBytes = l.session.Unacknowledged()
 	i.PendingAsks, i.OpenAsks = l.session.Pending(), l.session.OpenAsks()
 	i.Ignored = endpoint.Ignored{
-		LateReplies: c.LateReplies, LateCancels: c.LateCancels, LateChunks: c.LateChunks, LateFrames: c.LateFrames,
+		LateReplies: c.LateReplies, LateCancels: c.LateCancels, LateMessages: c.LateMessages, LateChunks: c.LateChunks, LateFrames: c.LateFrames,
 		StaleTotals: c.StaleTotals, UnknownCredits: c.UnknownCredits, UnmatchedPongs: c.UnmatchedPongs, DroppedMetadata: c.DroppedMetadata,
 	}
 	return i

@@ -21,8 +21,8 @@ import (
 type Handler interface {
 	// Begun says that the session has begun, once, before anything else of it.
 	Begun(l *Link)
-	// Deliver hands over asks, sends, lookups and the headers that open streaming calls, whose streams get their owner by that, in order. The slice is only valid during the call, and so are the payloads
-	// of the events, unless frame is retained, which they are a part of.
+	// Deliver hands over asks, sends, lookups and the headers that open streaming calls, whose streams get their owner by that, in order. The
+	// slice is only valid during the call, and so are the payloads of the events, unless frame is retained, which they are a part of.
 	Deliver(l *Link, frame *wire.Buffer, events []session.Event)
 	// Broken says that the session has lost its stream, for that reason, and waits for another one.
 	Broken(l *Link, reason *endpoint.Error)

@@ -1041,8 +1041,10 @@ type Ignored struct {
 	UnmatchedPongs uint64 `protobuf:"varint,7,opt,name=unmatched_pongs,json=unmatchedPongs,proto3" json:"unmatched_pongs,omitempty"`
 	// Pairs of metadata of answers that are not allowed.
 	DroppedMetadata uint64 `protobuf:"varint,8,opt,name=dropped_metadata,json=droppedMetadata,proto3" json:"dropped_metadata,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Messages, half-closes and windows of streaming calls that were over.
+	LateMessages  uint64 `protobuf:"varint,9,opt,name=late_messages,json=lateMessages,proto3" json:"late_messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Ignored) Reset() {
@@ -1127,6 +1129,13 @@ func (x *Ignored) GetUnmatchedPongs() uint64 {
 func (x *Ignored) GetDroppedMetadata() uint64 {
 	if x != nil {
 		return x.DroppedMetadata
+	}
+	return 0
+}
+
+func (x *Ignored) GetLateMessages() uint64 {
+	if x != nil {
+		return x.LateMessages
 	}
 	return 0
 }
@@ -1224,7 +1233,7 @@ const file_parley_v1_introspection_proto_rawDesc = "" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_ATTACHED\x10\x01\x12\x12\n" +
-	"\x0eSTATE_DETACHED\x10\x02\"\xb1\x02\n" +
+	"\x0eSTATE_DETACHED\x10\x02\"\xd6\x02\n" +
 	"\aIgnored\x12!\n" +
 	"\flate_replies\x18\x01 \x01(\x04R\vlateReplies\x12!\n" +
 	"\flate_cancels\x18\x02 \x01(\x04R\vlateCancels\x12\x1f\n" +
@@ -1235,7 +1244,8 @@ const file_parley_v1_introspection_proto_rawDesc = "" +
 	"\fstale_totals\x18\x05 \x01(\x04R\vstaleTotals\x12'\n" +
 	"\x0funknown_credits\x18\x06 \x01(\x04R\x0eunknownCredits\x12'\n" +
 	"\x0funmatched_pongs\x18\a \x01(\x04R\x0eunmatchedPongs\x12)\n" +
-	"\x10dropped_metadata\x18\b \x01(\x04R\x0fdroppedMetadata2\xb4\x01\n" +
+	"\x10dropped_metadata\x18\b \x01(\x04R\x0fdroppedMetadata\x12#\n" +
+	"\rlate_messages\x18\t \x01(\x04R\flateMessages2\xb4\x01\n" +
 	"\rIntrospection\x12R\n" +
 	"\rListEndpoints\x12\x1f.parley.v1.ListEndpointsRequest\x1a .parley.v1.ListEndpointsResponse\x12O\n" +
 	"\fListSessions\x12\x1e.parley.v1.ListSessionsRequest\x1a\x1f.parley.v1.ListSessionsResponseB5Z3github.com/parley-rpc/parley/gen/parley/v1;parleyv1b\x06proto3"
