@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/google/uuid"
+
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -83,4 +85,35 @@ func TestPeerSessions(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPeerSessionReplaced: a session of which the dialler may not know, because its welcome may be lost, does not count against the one that ends it.
+func TestPeerSessionReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		n.listening.PeerSessions = 1
+		hello := &parleyv1.Hello{Capabilities: []string{resume}, EnvId: uuid.Must(uuid.NewV7()).String()}
+		n.opens(t.Context(), t, hello)
+		first := <-n.accepted
+		n.cut()
+		synctest.Wait()
+		s, err := n.NewStream(t.Context(), nil, Method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SendMsg(wire.NewFrame(wire.AppendHead(nil, &wire.Head{Hello: hello}))); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RecvMsg(&wire.Frame{}); err != nil {
+			t.Errorf("the next session is refused: %v", err)
+		}
+		synctest.Wait()
+		if first.Live() {
+			t.Error("the first session lives on")
+		}
+		if peers := n.listening.Table.peers; len(peers) != 1 || peers["host "] != 1 {
+			t.Errorf("the sessions of peers are %v, want one", peers)
+		}
+		n.killAll()
+	})
 }

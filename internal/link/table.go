@@ -86,10 +86,17 @@ func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 		unknown = slices.Clone(same)
 	}
 	if !l.dialled {
-		if most := l.config.PeerSessions; most > 0 && t.peers[l.owner()] >= most {
+		owner := l.owner()
+		count := t.peers[owner]
+		for _, other := range unknown { // they make room
+			if other.owner() == owner {
+				count--
+			}
+		}
+		if most := l.config.PeerSessions; most > 0 && count >= most {
 			return nil, errCrowded
 		}
-		t.peers[l.owner()]++
+		t.peers[owner]++
 		t.ids[l.peer.Session] = l
 	}
 	t.links = append(t.links, l)
