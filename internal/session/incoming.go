@@ -360,7 +360,7 @@ func (s *Session) refusePending() *endpoint.Error {
 // refuseMetadata returns what is wrong with the metadata of a message, or nil.
 func refuseMetadata(md []wire.Metadata) *endpoint.Error {
 	if metadataBytes(md) > maxMetadataBytes {
-		return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: endpoint.PhaseSent, Execution: endpoint.NotExecuted}
+		return tooMuchMetadata(endpoint.PhaseSent)
 	}
 	for i := range md {
 		if err := md[i].Validate(); err != nil {

@@ -191,15 +191,11 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 	if s.over != nil {
 		return sessionOver(s.over)
 	}
-	limit := s.peer.MessageBytes
-	if p.Encoding == wire.JSON {
-		limit = min(limit, s.peer.FrameBytes/2)
-	}
-	if uint64(len(p.Payload)) > limit {
+	if limit := s.payloadLimit(p.Encoding); uint64(len(p.Payload)) > limit {
 		return tooLarge(len(p.Payload), limit)
 	}
-	if size := metadataBytes(p.Metadata); size > maxMetadataBytes {
-		return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
+	if metadataBytes(p.Metadata) > maxMetadataBytes {
+		return tooMuchMetadata(endpoint.PhaseQueued)
 	}
 	if p.Ask == nil {
 		return nil

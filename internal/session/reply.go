@@ -61,10 +61,7 @@ func (s *Session) Receipt(id uint64, st *spb.Status) {
 }
 
 func (s *Session) refuseReply(r *Reply) *endpoint.Error {
-	limit := s.peer.MessageBytes
-	if r.Encoding == wire.JSON {
-		limit = min(limit, s.peer.FrameBytes/2)
-	}
+	limit := s.payloadLimit(r.Encoding)
 	var e *endpoint.Error
 	switch {
 	case uint64(len(r.Payload)) > limit:
@@ -81,6 +78,18 @@ func (s *Session) refuseReply(r *Reply) *endpoint.Error {
 	}
 	e.Phase, e.Execution = endpoint.PhaseSent, endpoint.MayHaveExecuted
 	return e
+}
+
+// payloadLimit returns the largest payload that the peer takes. JSON has to fit a frame.
+func (s *Session) payloadLimit(encoding wire.Encoding) uint64 {
+	if encoding == wire.JSON {
+		return min(s.peer.MessageBytes, s.peer.FrameBytes/2)
+	}
+	return s.peer.MessageBytes
+}
+
+func tooMuchMetadata(phase endpoint.Phase) *endpoint.Error {
+	return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: phase, Execution: endpoint.NotExecuted}
 }
 
 func metadataBytes(md []wire.Metadata) int {

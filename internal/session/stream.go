@@ -94,11 +94,7 @@ func (s *Session) refuseStreamMessage(st *Stream, size int, encoding wire.Encodi
 	if st.over || st.closed {
 		return errStreamOver()
 	}
-	limit := s.peer.MessageBytes
-	if encoding == wire.JSON {
-		limit = min(limit, s.peer.FrameBytes/2)
-	}
-	if uint64(size) > limit {
+	if limit := s.payloadLimit(encoding); uint64(size) > limit {
 		return tooLarge(size, limit)
 	}
 	return nil
@@ -112,7 +108,7 @@ func (s *Session) Headers(st *Stream, md []wire.Metadata) *endpoint.Error {
 	case st.over || st.closed:
 		return errStreamOver()
 	case metadataBytes(md) > maxMetadataBytes:
-		return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
+		return tooMuchMetadata(endpoint.PhaseQueued)
 	}
 	s.append(&wire.Envelope{Kind: wire.KindHeaders, ID: st.id, FromCallee: true, Metadata: md})
 	return nil
