@@ -184,7 +184,13 @@ func (c *call) runStream() {
 		c.answerError(c.errorOf(err))
 		return
 	}
-	c.stream.finish(nil)
+	c.endStream(nil)
+}
+
+// endStream ends a streaming call. Its place is free before its caller knows of the end, and opens another.
+func (c *call) endStream(e *endpoint.Error) {
+	c.turn.Leave()
+	c.stream.finish(e)
 }
 
 // serve runs the method's handler, inside the interceptors if there are any. undecodable says why it could not be run.
@@ -325,7 +331,7 @@ func (c *call) answer(res proto.Message) {
 // answerError answers an ask with an error.
 func (c *call) answerError(e *endpoint.Error) {
 	if c.stream != nil {
-		c.stream.finish(e)
+		c.endStream(e)
 		return
 	}
 	header, trailer := c.ctx.Metadata()

@@ -110,7 +110,10 @@ func (m *relayed) passReplies(to *link.Link) {
 		return
 	}
 	var e *endpoint.Error
-	if !errors.As(context.Cause(st.life), &e) && !errors.As(err, &e) {
+	switch {
+	case errors.As(context.Cause(st.life), &e): // perhaps that of all calls, whether they were passed on or not
+		e = e.At(endpoint.PhaseSent, endpoint.MayHaveExecuted)
+	case !errors.As(err, &e):
 		e = failure(endpoint.ReasonCancelled, endpoint.MayHaveExecuted, "the asker gave up")
 	}
 	to.Abandon(&m.ask, e)

@@ -53,6 +53,7 @@ type Box[T any] struct {
 	limit    int // of active: 1 until the first turn is over, then cfg.Concurrency
 	active   int // workers that hold or may take an item, just started ones included
 	released int // workers whose handler goes on after a release
+	left     int // of these, those whose handler is about to return
 	running  int // workers that have a turn
 	begun    bool
 	closed   bool
@@ -286,6 +287,10 @@ func (b *Box[T]) settleLocked(w *worker) {
 	if w.released {
 		w.released = false
 		b.released--
+		if w.left {
+			w.left = false
+			b.left--
+		}
 	} else {
 		b.active--
 	}
@@ -336,7 +341,7 @@ func (b *Box[T]) release(w *worker, number uint64) bool {
 		b.mu.Unlock()
 		return true
 	}
-	if b.released >= b.cfg.Released {
+	if b.released-b.left >= b.cfg.Released {
 		b.mu.Unlock()
 		return false
 	}
@@ -347,6 +352,16 @@ func (b *Box[T]) release(w *worker, number uint64) bool {
 	b.mu.Unlock()
 	b.start(workers)
 	return true
+}
+
+// leaving implements Turn.Leave.
+func (b *Box[T]) leaving(w *worker, number uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w.number.Load() == number && w.released && !w.left {
+		w.left = true
+		b.left++
+	}
 }
 
 // isReleased implements Turn.Released.

@@ -26,11 +26,20 @@ func (t Turn) Released() bool {
 	return t.box != nil && t.box.isReleased(t.w, t.number)
 }
 
+// Leave says that a released handler is about to return: it does not count as one of those that are allowed any more, and is still waited for.
+// Elsewhere it does nothing.
+func (t Turn) Leave() {
+	if t.box != nil {
+		t.box.leaving(t.w, t.number)
+	}
+}
+
 // turnBox is what turns and workers need of a Box, whatever its items are.
 type turnBox interface {
 	work(w *worker)
 	release(w *worker, number uint64) bool
 	isReleased(w *worker, number uint64) bool
+	leaving(w *worker, number uint64)
 }
 
 // worker is the state of one goroutine of a box. Workers are used again, by
@@ -49,6 +58,7 @@ type worker struct {
 	// of a kept Turn may be another.
 	number   atomic.Uint64
 	released bool // guarded by the lock of the box
+	left     bool // guarded by the lock of the box; released, and about to return
 	first    bool // guarded by the lock of the box; has the box's first item
 	busy     bool // guarded by the lock of the box; has a turn
 }

@@ -94,6 +94,34 @@ func TestReleaseLimit(t *testing.T) {
 	})
 }
 
+// TestLeave: a released handler that is about to return makes room for another one to be released, and is waited for.
+func TestLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{Released: 1})
+		g.Post(1, 2, 3)
+		g.turn(1).Leave() // not released yet: nothing
+		if !g.turn(1).Release() {
+			t.Fatal("Release = false")
+		}
+		g.expect(1, 2)
+		g.turn(1).Leave()
+		g.turn(1).Leave()
+		if !g.turn(2).Release() {
+			t.Error("Release = false though one is leaving")
+		}
+		g.expect(1, 2, 3)
+		if g.turn(3).Release() {
+			t.Error("Release = true beside one that stays")
+		}
+		g.Close(last)
+		g.finish(2, 3)
+		g.expect(1, 2, 3) // last waits for the one that is leaving
+		g.finish(1)
+		g.finish(last)
+		g.expectDone(true)
+	})
+}
+
 func TestReleaseLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGated(t, Config{})
