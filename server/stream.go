@@ -244,6 +244,28 @@ func (s *stream) finish(e *endpoint.Error) {
 	}
 }
 
+// runStream runs the handler of a streaming call, which counts as released from its start, so that it holds up nobody.
+func (c *call) runStream() {
+	if !c.turn.Release() {
+		e := failure(endpoint.ReasonOverloaded, endpoint.NotExecuted, "too many released handlers")
+		e.Setting = "endpoint.MaxReleased"
+		c.refuseTaken(e)
+		return
+	}
+	if err := c.method.ServeStream(c.hosted.impl, c.stream, c.hosted.server.config.StreamInterceptor); err != nil {
+		c.noteError(err)
+		c.answerError(c.errorOf(err))
+		return
+	}
+	c.endStream(nil)
+}
+
+// endStream ends a streaming call. Its place is free before its caller knows of the end, and opens another.
+func (c *call) endStream(e *endpoint.Error) {
+	c.turn.Leave()
+	c.stream.finish(e)
+}
+
 // Headed implements link.Streaming. Only callers are told that.
 func (s *stream) Headed(metadata.MD) {}
 
