@@ -152,7 +152,7 @@ func newOutgoing(s *settings) (outgoing, error) {
 
 // around returns ref bound to c, with what runs around that.
 func (o outgoing) around(ref endpoint.Ref, c endpoint.Caller) endpoint.Bound {
-	return endpoint.NewBound(ref, client.Intercept(client.Observe(c, ref, o.stats), ref, o.unary, o.stream, o.cc))
+	return endpoint.NewBound(ref, client.Intercept(client.Observe(c, ref, o.stats), o.unary, o.stream, o.cc))
 }
 
 func (o outgoing) close() error {

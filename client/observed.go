@@ -78,7 +78,7 @@ func (c *observed) Ask(ctx context.Context, r endpoint.Request, done endpoint.Co
 
 // answered says what became of an ask.
 func answered(call *rpcstats.Call, r *endpoint.Request, got *endpoint.Response) {
-	if r.Receipt || got.Err != nil && got.Err.Reason != endpoint.ReasonHandler && !got.Err.Remote {
+	if r.Receipt || got.Err != nil && !got.Err.Remote && (got.Err.Reason != endpoint.ReasonHandler || got.Err.Phase != endpoint.PhaseSent) {
 		call.End(errorOf(got.Err), nil)
 		return
 	}

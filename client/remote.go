@@ -36,20 +36,7 @@ func (r *remote) Peer() string {
 	return r.address
 }
 
-// Carrier implements endpoint.Caller. Of a client-mode Ref that is relayed it is the Env that relays.
-func (r *remote) Carrier(ctx context.Context, wait bool) (*grpcpeer.Peer, *endpoint.Error) {
-	var until time.Time
-	if _, bounded := ctx.Deadline(); !bounded {
-		until = time.Now().Add(r.client.config.AskTimeout)
-	}
-	l, _, _, err := r.session(ctx, wait, false, until)
-	if err != nil {
-		return nil, err
-	}
-	return l.Carrier(), nil
-}
-
-// Carried implements endpoint.Caller.
+// Carried implements endpoint.Caller. Of a client-mode Ref that is relayed it is the Env that relays.
 func (r *remote) Carried() *grpcpeer.Peer {
 	if l := r.last.Load(); l != nil {
 		return l.Carrier()
@@ -167,6 +154,12 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	if err != nil {
 		return err
 	}
+	if q.Credentials != nil {
+		if err := r.authorize(ctx, q, l, envID, expires); err != nil {
+			return err
+		}
+		waited = true // perhaps they have been asked far away
+	}
 	p := session.Posting{Target: wire.Target{EnvID: envID, Endpoint: r.name, Method: q.Method}, Encoding: wire.Proto}
 	if len(q.Metadata) > 0 {
 		md, err := wire.FromMD(q.Metadata)
@@ -212,6 +205,20 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 		return expired(setting)
 	}
 	return err
+}
+
+// authorize has the credentials of q say what they have to, of a call that takes the session l and is addressed to envID. It ends at until, unless that is zero.
+func (r *remote) authorize(ctx context.Context, q *endpoint.Request, l *link.Link, envID string, until time.Time) *endpoint.Error {
+	if !until.IsZero() {
+		bounded, cancel := context.WithDeadlineCause(ctx, until, errAskTimeout)
+		defer cancel()
+		ctx = bounded
+	}
+	authority := r.address
+	if r.envID != "" && envID == "" { // the session is with that Env, and nobody need have dialled
+		authority = l.Carrier().Addr.String()
+	}
+	return q.Authorize(ctx, l.Carrier(), authority)
 }
 
 func invalidMetadata(err error) *endpoint.Error {

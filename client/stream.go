@@ -34,6 +34,11 @@ func (r *remote) Open(ctx context.Context, q endpoint.Request) (endpoint.StreamC
 	if err != nil {
 		return nil, err
 	}
+	if q.Credentials != nil {
+		if err := r.authorize(ctx, &q, l, envID, until); err != nil {
+			return nil, err
+		}
+	}
 	md, mdErr := wire.FromMD(q.Metadata)
 	if mdErr != nil {
 		return nil, invalidMetadata(mdErr)
@@ -48,6 +53,11 @@ func (r *remote) Open(ctx context.Context, q endpoint.Request) (endpoint.StreamC
 		return nil, err
 	}
 	return s, nil
+}
+
+// UnaryInterceptor implements endpoint.Caller.
+func (r *remote) UnaryInterceptor() (grpc.UnaryClientInterceptor, *grpc.ClientConn) {
+	return nil, nil
 }
 
 // StreamInterceptor implements endpoint.Caller.

@@ -2,10 +2,12 @@ package endpoint
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -19,7 +21,9 @@ type call struct {
 	setting string        // what controls when the ask ends
 
 	response Response // set by Complete
+	result   any      // the reply, a *Res, where an interceptor has had it; nil if it is still encoded
 	options  callOptions
+	from     *peer.Peer // who is at the other end, if the options want to know
 
 	// The place in the watch of the ask's context; set before the ask is handed over, nil if nothing watches it.
 	watch      *watch
@@ -36,6 +40,15 @@ const (
 	settingQueueTimeout   = "parley.WithQueueTimeout"
 	settingConnectTimeout = "parley.WithConnectTimeout"
 )
+
+// begin hands over an ask whose answer nobody waits for yet.
+func (c *call) begin(ctx context.Context, req any, opts []grpc.CallOption) {
+	if c.core != nil && c.core.inside != nil {
+		c.startInside(ctx, req, opts)
+		return
+	}
+	c.start(ctx, req, opts, true, nil)
+}
 
 // start hands the ask over. watch says that the end of ctx is to end the ask; otherwise the caller sees to that. reuse is
 // the Pending of an ask that is over, or nil.
@@ -57,6 +70,9 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 		c.setting = settingContext
 	}
 	pending := c.core.caller.Ask(ctx, r, c)
+	if c.options.wantsPeer() {
+		c.from = c.core.caller.Carried()
+	}
 	c.mu.Lock()
 	c.pending = pending
 	c.mu.Unlock()
@@ -93,6 +109,9 @@ func (c *call) outcome() (any, *Error) {
 	if err := c.failure(); err != nil {
 		return nil, err
 	}
+	if c.result != nil {
+		return c.result, nil
+	}
 	res := c.core.newRes()
 	if err := c.decode(c.core.asProto(res)); err != nil {
 		return nil, err
@@ -100,14 +119,12 @@ func (c *call) outcome() (any, *Error) {
 	return res, nil
 }
 
-// failure returns the error of a call that is done, or nil, and gives the caller the metadata that it wants.
+// failure returns the error of a call that is done, or nil, and gives the caller what else it wants to know of the answer.
 func (c *call) failure() *Error {
 	r := &c.response
-	if c.options.header != nil {
-		*c.options.header = r.Header
-	}
-	if c.options.trailer != nil {
-		*c.options.trailer = r.Trailer
+	c.options.fill(r.Header, r.Trailer)
+	if r.Err == nil || r.Err.Phase == PhaseSent {
+		c.options.fillPeer(c.from)
 	}
 	switch {
 	case r.Err != nil:
@@ -121,6 +138,9 @@ func (c *call) failure() *Error {
 
 // decode decodes the reply of a call that is done, and has not failed, into res.
 func (c *call) decode(res proto.Message) *Error {
+	if o := c.options.more; o != nil && o.maxRecv > 0 && len(c.response.Payload) > o.maxRecv {
+		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(c.response.Payload), o.maxRecv), nil)
+	}
 	if err := proto.Unmarshal(c.response.Payload, res); err != nil {
 		return c.replyError(ReasonUndecodable, "reply: "+err.Error(), err)
 	}

@@ -1,148 +1,144 @@
 package endpoint
 
 import (
-	"context"
 	"fmt"
-	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
 // callOptions are the grpc.CallOptions of one call, applied.
 type callOptions struct {
 	header, trailer *metadata.MD
-	stub            *stubOptions // nil if there are none
+	more            *moreOptions // nil if there are none
 }
 
-// stubOptions are those that only a Conn knows.
-type stubOptions struct {
-	peer             *peer.Peer // where the caller wants to know it
-	maxSend, maxRecv int        // bytes of a message; 0 for no limit but the Env's
-	credentials      []credentials.PerRPCCredentials
-	finish           []func(error)
+// moreOptions are those that few calls have.
+type moreOptions struct {
+	headers, trailers []*metadata.MD // beside the first of each
+	peers             []*peer.Peer   // where the caller wants to know it
+	maxSend, maxRecv  int            // bytes of a message; 0 for no limit but the Env's
+	finish            []func(error)
 }
 
-// take applies opts, to r what is its own; stub says that they are those of a Conn.
-func (o *callOptions) take(opts []grpc.CallOption, stub bool, r *Request) *Error {
+// others returns the options that few calls have, to be changed.
+func (o *callOptions) others() *moreOptions {
+	if o.more == nil {
+		o.more = new(moreOptions)
+	}
+	return o.more
+}
+
+// take applies opts, to r what is its own. stub says that they are those of a stub, which alone has OnFinish. All of them are taken, also where one is refused:
+// somebody may wait for the end of the call. Types that are not gRPC's own are for interceptors.
+func (o *callOptions) take(opts []grpc.CallOption, stub bool, r *Request) (refused *Error) {
 	for _, opt := range opts {
-		switch opt := opt.(type) {
-		case grpc.HeaderCallOption:
-			o.header = opt.HeaderAddr
-		case grpc.TrailerCallOption:
-			o.trailer = opt.TrailerAddr
-		case grpc.FailFastCallOption:
-			r.WaitForReady = !opt.FailFast
-		case grpc.EmptyCallOption, grpc.StaticMethodCallOption:
-		default:
-			if !stub {
-				return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("call option %T is not supported by Parley's verbs", opt), Execution: NotExecuted}
-			}
-			if err := o.takeStub(opt); err != nil {
-				return err
-			}
+		if err := o.takeOne(opt, stub, r); err != nil && refused == nil {
+			refused = err
 		}
 	}
-	return nil
+	return refused
 }
 
-// takeStub applies an option that only a Conn knows.
-func (o *callOptions) takeStub(opt grpc.CallOption) *Error {
-	if o.stub == nil {
-		o.stub = new(stubOptions)
-	}
-	s := o.stub
+func (o *callOptions) takeOne(opt grpc.CallOption, stub bool, r *Request) *Error {
 	switch opt := opt.(type) {
+	case grpc.HeaderCallOption:
+		if o.header == nil {
+			o.header = opt.HeaderAddr
+		} else {
+			o.others().headers = append(o.more.headers, opt.HeaderAddr)
+		}
+	case grpc.TrailerCallOption:
+		if o.trailer == nil {
+			o.trailer = opt.TrailerAddr
+		} else {
+			o.others().trailers = append(o.more.trailers, opt.TrailerAddr)
+		}
 	case grpc.PeerCallOption:
-		s.peer = opt.PeerAddr
+		o.others().peers = append(o.more.peers, opt.PeerAddr)
+	case grpc.FailFastCallOption:
+		r.WaitForReady = !opt.FailFast
 	case grpc.MaxRecvMsgSizeCallOption:
-		s.maxRecv = max(opt.MaxRecvMsgSize, 1)
+		o.others().maxRecv = max(opt.MaxRecvMsgSize, 1)
 	case grpc.MaxSendMsgSizeCallOption:
-		s.maxSend = max(opt.MaxSendMsgSize, 1)
+		o.others().maxSend = max(opt.MaxSendMsgSize, 1)
 	case grpc.PerRPCCredsCallOption:
-		s.credentials = append(s.credentials, opt.Creds)
+		r.Credentials = opt.Creds // as with gRPC, of several the last
 	case grpc.OnFinishCallOption:
-		s.finish = append(s.finish, opt.OnFinish)
-	case grpc.CompressorCallOption, grpc.MaxRetryRPCBufferSizeCallOption, grpc.AuthorityOverrideCallOption:
-		// They concern an HTTP/2 stream of the call's own, and there is none.
+		if !stub {
+			return refusedOption("grpc.OnFinish is for stubs and streaming calls")
+		}
+		o.others().finish = append(o.more.finish, opt.OnFinish)
 	case grpc.ContentSubtypeCallOption:
 		if opt.ContentSubtype != "proto" && opt.ContentSubtype != "" {
-			return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("content-subtype %.100q: an endpoint takes protobuf", opt.ContentSubtype), Execution: NotExecuted}
+			return refusedOption("content-subtype %.100q: an endpoint takes protobuf", opt.ContentSubtype)
 		}
-	default:
-		return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("call option %T is not supported over an endpoint", opt), Execution: NotExecuted}
+	case grpc.ForceCodecCallOption, grpc.ForceCodecV2CallOption, grpc.CustomCodecCallOption:
+		return refusedOption("call option %T: an endpoint takes protobuf", opt)
 	}
 	return nil
 }
 
-// finished tells who wants to know that the call has ended, with err; s may be nil.
-func (s *stubOptions) finished(err error) {
-	if s == nil {
+func refusedOption(format string, args ...any) *Error {
+	return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf(format, args...), Execution: NotExecuted}
+}
+
+// fill gives the caller the metadata of the answer where it wants that.
+func (o *callOptions) fill(header, trailer metadata.MD) {
+	if o.header != nil {
+		*o.header = header
+	}
+	if o.trailer != nil {
+		*o.trailer = trailer
+	}
+	if o.more == nil {
 		return
 	}
-	for _, f := range s.finish {
+	for _, to := range o.more.headers {
+		*to = header.Copy()
+	}
+	for _, to := range o.more.trailers {
+		*to = trailer.Copy()
+	}
+}
+
+// wantsPeer reports whether the caller wants to know the peer.
+func (o *callOptions) wantsPeer() bool { return o.more != nil && len(o.more.peers) > 0 }
+
+// fillPeer tells the caller who is at the other end of the connection that the call took, if it wants to know it. Nothing is told
+// of nobody.
+func (o *callOptions) fillPeer(p *peer.Peer) {
+	if o.more == nil || p == nil || p.Addr == nil {
+		return
+	}
+	for _, to := range o.more.peers {
+		*to = *p
+	}
+}
+
+// finished tells who wants to know that the call has ended, with err; o may be nil.
+func (o *moreOptions) finished(err error) {
+	if o == nil {
+		return
+	}
+	for _, f := range o.finish {
 		f(err)
 	}
 }
 
-// check holds r to the options, and adds what credentials say.
-func (s *stubOptions) check(ctx context.Context, c *methodCore, r *Request) *Error {
-	if s.maxSend > 0 && r.Message != nil { // the messages of a streaming call come later
-		if size := proto.Size(r.Message); size > s.maxSend {
-			return &Error{Reason: ReasonTooLarge, Text: fmt.Sprintf("%d bytes, where the call allows %d", size, s.maxSend), Phase: PhaseQueued, Execution: NotExecuted, Setting: "grpc.MaxCallSendMsgSize"}
-		}
-	}
-	if s.peer == nil && len(s.credentials) == 0 {
+// check holds r to the options.
+func (o *moreOptions) check(r *Request) *Error {
+	if o.maxSend == 0 || r.Message == nil { // the messages of a streaming call come later
 		return nil
 	}
-	carrier, err := c.caller.Carrier(ctx, r.WaitForReady)
-	if err != nil {
-		return err
-	}
-	if s.peer != nil {
-		*s.peer = *carrier
-	}
-	for _, creds := range s.credentials {
-		if err := addCredentials(ctx, creds, carrier, r); err != nil {
-			return err
-		}
+	if size := proto.Size(r.Message); size > o.maxSend {
+		return tooLargeToSend(size, o.maxSend)
 	}
 	return nil
 }
 
-// addCredentials adds what creds say of the call to r, as grpc-go does for a call of its own.
-func addCredentials(ctx context.Context, creds credentials.PerRPCCredentials, carrier *peer.Peer, r *Request) *Error {
-	info := credentials.RequestInfo{Method: "/" + r.Method, AuthInfo: carrier.AuthInfo}
-	if creds.RequireTransportSecurity() && credentials.CheckSecurityLevel(carrier.AuthInfo, credentials.PrivacyAndIntegrity) != nil {
-		return notCalled(codes.Unauthenticated, "transport: cannot send secure credentials on an insecure connection")
-	}
-	service, _, _ := strings.Cut(r.Method, "/")
-	said, err := creds.GetRequestMetadata(credentials.NewContextWithRequestInfo(ctx, info), "https://"+carrier.Addr.String()+"/"+service)
-	if err != nil {
-		if st, ok := status.FromError(err); ok {
-			return notCalled(st.Code(), st.Message())
-		}
-		return notCalled(codes.Internal, "transport: per-RPC creds failed due to error: "+err.Error())
-	}
-	md := r.Metadata.Copy()
-	if md == nil {
-		md = metadata.MD{}
-	}
-	for key, value := range said {
-		md.Append(key, value)
-	}
-	r.Metadata = md
-	return nil
-}
-
-// notCalled returns the error of a call whose credentials cannot be shown, with grpc-go's code and words.
-func notCalled(code codes.Code, text string) *Error {
-	e := HandlerError(status.New(code, text))
-	e.Phase, e.Execution = PhaseQueued, NotExecuted
-	return e
+func tooLargeToSend(size, limit int) *Error {
+	return &Error{Reason: ReasonTooLarge, Text: fmt.Sprintf("%d bytes, where the call allows %d", size, limit), Phase: PhaseQueued, Execution: NotExecuted, Setting: "grpc.MaxCallSendMsgSize"}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
@@ -44,6 +45,9 @@ type Caller interface {
 	Ask(ctx context.Context, r Request, done Completion) Pending
 	// Open opens a streaming call. It returns as Send does; the request has no message, and its Deadline is zero for a call that may last for ever.
 	Open(ctx context.Context, r Request) (StreamCarrier, *Error)
+	// UnaryInterceptor returns what runs around messages, and the connection that it is shown; nil for nothing. It is the same for the life of the Caller. The verbs and stubs run
+	// it: what comes to Send and Ask has passed it.
+	UnaryInterceptor() (grpc.UnaryClientInterceptor, *grpc.ClientConn)
 	// StreamInterceptor returns what runs around streaming calls, and the connection that it is shown; nil for nothing.
 	StreamInterceptor() (grpc.StreamClientInterceptor, *grpc.ClientConn)
 	// StatsHandler returns what is to be told of streaming calls; nil for nothing. Of all other calls it is told already.
@@ -55,11 +59,8 @@ type Caller interface {
 	Go(f func())
 	// Peer says where messages go, for errors.
 	Peer() string
-	// Carrier returns who is at the other end of the connection that messages take, and what it has authenticated. It connects if there is
-	// no session; wait goes on where that fails, until ctx ends. A local endpoint is reached by no connection: its address, and the type
-	// of its AuthInfo, is "local".
-	Carrier(ctx context.Context, wait bool) (*peer.Peer, *Error)
-	// Carried returns who was at the other end of the connection that the last message took; nil if there was none.
+	// Carried returns who was at the other end of the connection that the last message took, and what it has authenticated; nil if there was none. A local
+	// endpoint is reached by no connection: its address, and the type of its AuthInfo, is "local".
 	Carried() *peer.Peer
 }
 
@@ -118,6 +119,8 @@ type Request struct {
 	NewReply func() proto.Message
 	// Metadata travels with the message.
 	Metadata metadata.MD
+	// Credentials say what else travels with it, if they are not nil; see Authorize.
+	Credentials credentials.PerRPCCredentials
 	// Started is when an ask was made; the zero time for a send.
 	Started time.Time
 	// Deadline of an ask; zero for the Env's default.

@@ -21,7 +21,8 @@ import (
 // Outgoing metadata, deadlines and cancellation are as with gRPC, and so are the errors of handlers, with their codes, messages and
 // details; those of Parley are an *Error, whose gRPC status says as much. Of grpc.CallOption it knows Header, Trailer, Peer, WaitForReady,
 // MaxCallRecvMsgSize, MaxCallSendMsgSize, PerRPCCredentials and OnFinish. UseCompressor, MaxRetryRPCBufferSize and CallAuthority concern an HTTP/2
-// stream of the call's own, which there is not, and do nothing. A codec other than protobuf is refused with ErrInvalid, rather than ignored.
+// stream of the call's own, which there is not, and do nothing, and neither do types of the program's own, which are for interceptors. A codec other than protobuf is
+// refused with ErrInvalid, rather than ignored.
 //
 // Streaming calls are as with gRPC, too: there is backpressure in both directions, by windows of the call's own, so that one that is not read harms no other.
 // One without a deadline may last for ever; it ends with its context, when it was received to its end, or with the session. A Conn may be used concurrently, and has nothing to be closed.
@@ -45,13 +46,12 @@ func (c *Conn) Ref() Ref { return c.bound.Ref() }
 // Invoke implements grpc.ClientConnInterface. Stubs call it; method is "/package.Service/Method".
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	core := c.core(method, reply)
-	a := core.acquire()
-	err := a.invoke(ctx, args, reply, opts)
-	options := a.options.stub
-	core.release(a)
-	result := statusError(err)
-	options.finished(result)
-	return result
+	if core.inside != nil {
+		return core.inside.around(ctx, args, reply, opts, func(ctx context.Context, args, reply any, opts []grpc.CallOption) error {
+			return statusError(core.invoke(ctx, args, reply, opts))
+		})
+	}
+	return statusError(core.invoke(ctx, args, reply, opts))
 }
 
 // NewStream implements grpc.ClientConnInterface. Stubs call it. As with gRPC, the stream has to be received to its end, or its context be ended.
@@ -69,6 +69,7 @@ func (c *Conn) core(method string, reply any) *methodCore {
 		t := m.ProtoReflect().Type() // and not m, which would be kept
 		made.reply = func() proto.Message { return t.New().Interface() }
 	}
+	made.inside = interceptionOf(made)
 	if c.methods.Add(1) > mostMethods { // a proxy may be told any names
 		return made
 	}
@@ -77,10 +78,15 @@ func (c *Conn) core(method string, reply any) *methodCore {
 }
 
 func (c *Conn) newCore(method string) *methodCore {
+	return newStubCore(c.bound, strings.TrimPrefix(method, "/"))
+}
+
+// newStubCore returns what carries the calls of a stub, whose messages may be of any type.
+func newStubCore(b Bound, name string) *methodCore {
 	return &methodCore{
-		name:   strings.TrimPrefix(method, "/"),
-		ref:    c.bound.ref,
-		caller: c.bound.caller,
+		name:   name,
+		ref:    b.ref,
+		caller: b.caller,
 		stub:   true,
 		message: func(req any) proto.Message {
 			m, _ := asproto.Message(req) // invoke has looked
@@ -89,16 +95,38 @@ func (c *Conn) newCore(method string) *methodCore {
 	}
 }
 
+// invoke makes a call as a stub does.
+func (c *methodCore) invoke(ctx context.Context, args, reply any, opts []grpc.CallOption) *Error {
+	if c.caller != nil && c.caller.WaitsForItself(ctx) {
+		return c.describe(errSelfAsk(), verbAsk, time.Now())
+	}
+	return c.attempt(ctx, "", args, reply, opts, nil)
+}
+
+// attempt is invoke for any verb that has an answer, also where that is waited for on a goroutine of its own. handed is called when the message has been handed
+// over; nil for nothing.
+func (c *methodCore) attempt(ctx context.Context, verb string, args, reply any, opts []grpc.CallOption, handed func()) *Error {
+	a := c.acquire()
+	a.verb = verb
+	err := a.invoke(ctx, args, reply, opts, handed)
+	more := a.options.more
+	c.release(a)
+	if more != nil {
+		more.finished(statusError(err))
+	}
+	return err
+}
+
 // invoke makes the call c of a stub.
-func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOption) *Error {
+func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOption, handed func()) *Error {
 	res, ok := asproto.Message(reply)
 	if _, too := asproto.Message(args); !ok || !too {
 		return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T and %T must be protobuf messages", args, reply), Execution: NotExecuted}
 	}
-	if caller := c.core.caller; caller != nil && caller.WaitsForItself(ctx) {
-		return c.core.describe(errSelfAsk(), verbAsk, time.Now())
-	}
 	c.start(ctx, args, opts, false, c.pending)
+	if handed != nil {
+		handed()
+	}
 	select {
 	case <-c.done:
 	case <-ctx.Done():
@@ -108,8 +136,8 @@ func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOpti
 	if err := c.failure(); err != nil {
 		return err
 	}
-	if o := c.options.stub; o != nil && o.maxRecv > 0 && len(c.response.Payload) > o.maxRecv {
-		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(c.response.Payload), o.maxRecv), nil)
+	if c.verb == verbReceipt {
+		return nil
 	}
 	return c.decode(res)
 }

@@ -14,8 +14,9 @@ import (
 // concurrently. The zero Method refuses every call with ErrInvalid.
 //
 // The metadata of metadata.NewOutgoingContext(ctx) travels with the message, the deadline of ctx with an ask. Of
-// grpc.CallOption the verbs know Header, Trailer and WaitForReady (which are those of gRPC); any other is refused with
-// ErrInvalid, rather than ignored. A context that has ended already fails every verb at once, and nothing is handed over.
+// grpc.CallOption the verbs know what a Conn knows but for OnFinish, which is refused with ErrInvalid, as what the end of a send would be is not gRPC's to say. What is told of
+// an answer (Header, Trailer, and Peer) is there when Wait or AskSync has returned the outcome; a send has a Peer only. A context that has ended already fails every verb at
+// once, and nothing is handed over.
 type Method[Req, Res any] struct {
 	core *methodCore
 }
@@ -30,9 +31,10 @@ type methodCore struct {
 	asProto func(res any) proto.Message
 	reply   func() proto.Message                            // a new one
 	fake    func(ctx context.Context, req any) (any, error) // instead of caller
-	stub    bool                                            // of a Conn: knows more call options
+	stub    bool                                            // of a Conn, or of streaming calls: knows more call options
 	calls   sync.Pool                                       // of *call, those of askSync
 	watches watches                                         // of those of Ask
+	inside  *interception                                   // what runs around messages; nil for nothing
 }
 
 // Verbs, as errors name them.
@@ -47,7 +49,7 @@ const (
 // NewMethod returns the method with the full name "package.Service/Method" of the endpoint that b is bound to.
 // Generated code calls it.
 func NewMethod[Req, Res any, PReq Message[Req], PRes Message[Res]](b Bound, name string) Method[Req, Res] {
-	return Method[Req, Res]{core: &methodCore{
+	core := &methodCore{
 		name:    name,
 		ref:     b.ref,
 		caller:  b.caller,
@@ -55,7 +57,13 @@ func NewMethod[Req, Res any, PReq Message[Req], PRes Message[Res]](b Bound, name
 		newRes:  func() any { return new(Res) },
 		asProto: func(res any) proto.Message { return PRes(res.(*Res)) },
 		reply:   func() proto.Message { return PRes(new(Res)) },
-	}}
+	}
+	if b.caller != nil {
+		inner := newStubCore(b, name)
+		inner.reply = core.reply
+		core.inside = interceptionOf(inner)
+	}
+	return Method[Req, Res]{core: core}
 }
 
 // MethodFunc returns a Method whose verbs call f, for tests of code that uses a Ref. Send drops the reply and returns f's
@@ -104,7 +112,7 @@ func (m Method[Req, Res]) SendWithReceipt(ctx context.Context, req *Req, opts ..
 		close(r.call.done)
 		return r
 	}
-	r.call.start(ctx, req, opts, true, nil)
+	r.call.begin(ctx, req, opts)
 	return r
 }
 
@@ -117,7 +125,7 @@ func (m Method[Req, Res]) Ask(ctx context.Context, req *Req, opts ...grpc.CallOp
 		f.settle(m.core.fake(ctx, req))
 		return f
 	}
-	f.call.start(ctx, req, opts, true, nil)
+	f.call.begin(ctx, req, opts)
 	return f
 }
 
@@ -139,6 +147,9 @@ func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOptio
 	if c != nil && c.caller != nil && c.caller.WaitsForItself(ctx) {
 		return nil, c.describe(errSelfAsk(), verbAsk, time.Now())
 	}
+	if c != nil && c.inside != nil {
+		return c.askSyncInside(ctx, req, opts)
+	}
 	a := c.acquire()
 	a.start(ctx, req, opts, false, a.pending)
 	select {
@@ -155,7 +166,19 @@ func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOptio
 	return v, nil
 }
 
-// acquire returns a call that is used again when it is over: nobody but askSync ever has it.
+// askSyncInside is askSync where there are interceptors.
+func (c *methodCore) askSyncInside(ctx context.Context, req any, opts []grpc.CallOption) (any, error) {
+	a := &call{core: c, done: make(chan struct{})}
+	a.startInside(ctx, req, opts)
+	<-a.done
+	v, err := a.outcome()
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// acquire returns a call that is used again when it is over: nobody but who waits for it ever has it.
 func (c *methodCore) acquire() *call {
 	if c != nil {
 		if a, ok := c.calls.Get().(*call); ok {
@@ -168,7 +191,7 @@ func (c *methodCore) acquire() *call {
 // release takes back a call that is over.
 func (c *methodCore) release(a *call) {
 	if c != nil {
-		a.response, a.options = Response{}, callOptions{}
+		a.response, a.options, a.from = Response{}, callOptions{}, nil
 		c.calls.Put(a)
 	}
 }
@@ -178,18 +201,28 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 		_, err := c.fake(ctx, req)
 		return err
 	}
+	if c != nil && c.inside != nil {
+		if err := c.inside.send(ctx, verb, c.message(req), c.reply(), opts, noWait); err != nil {
+			return c.describe(err, verb, time.Time{})
+		}
+		return nil
+	}
 	var r Request
 	var o callOptions
 	err := c.request(ctx, req, opts, &r, &o)
 	if err == nil {
 		r.NoWait = noWait
-		e := c.caller.Send(ctx, r)
-		if e == nil {
-			return nil
-		}
-		err = AsError(e)
+		err = AsError(c.caller.Send(ctx, r))
 	}
-	return c.describe(err, verb, time.Time{})
+	if err == nil && o.wantsPeer() {
+		o.fillPeer(c.caller.Carried())
+	}
+	var failed error
+	if err != nil {
+		failed = c.describe(err, verb, time.Time{})
+	}
+	o.more.finished(failed)
+	return failed
 }
 
 // request fills in r, the Request of a verb with a message, and o.
@@ -218,10 +251,10 @@ func (c *methodCore) prepare(ctx context.Context, opts []grpc.CallOption, r *Req
 		r.Metadata = out
 	}
 	r.Deadline, _ = ctx.Deadline()
-	if o.stub == nil {
+	if o.more == nil {
 		return nil
 	}
-	return o.stub.check(ctx, c, r)
+	return o.more.check(r)
 }
 
 // describe fills in what only the caller's side knows of an error. started is zero for a send: where it had to wait, the

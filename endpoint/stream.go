@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -28,6 +29,10 @@ type clientStream struct {
 	started time.Time
 	options callOptions
 	stop    func() bool // the watch of ctx
+
+	from   *peer.Peer      // who is at the other end; nil if that is not known
+	whole  context.Context // what the user gets: it has the peer, and ends with the call
+	cancel context.CancelFunc
 
 	sent     bool // CloseSend was called, or the only message sent; of the sender
 	received bool // a message has come; of the receiver
@@ -53,9 +58,15 @@ func (c *methodCore) newStream(ctx context.Context, desc *grpc.StreamDesc, opts 
 	}
 	if err != nil {
 		err = c.describe(err, verbStream, s.started)
-		s.options.stub.finished(statusError(err))
+		s.options.more.finished(statusError(err))
 		return nil, err
 	}
+	s.from = c.caller.Carried()
+	s.whole = s.ctx
+	if s.from != nil {
+		s.whole = peer.NewContext(s.whole, s.from)
+	}
+	s.whole, s.cancel = context.WithCancel(s.whole)
 	s.stop = context.AfterFunc(ctx, func() {
 		err := ContextError(ctx)
 		s.carrier.Abandon(err)
@@ -120,8 +131,8 @@ func (s *clientStream) tellHeader(md metadata.MD) {
 // Trailer implements grpc.ClientStream. It is there when RecvMsg has returned an error.
 func (s *clientStream) Trailer() metadata.MD { return s.carrier.Trailer() }
 
-// Context implements grpc.ClientStream.
-func (s *clientStream) Context() context.Context { return s.ctx }
+// Context implements grpc.ClientStream. It has the peer, and ends when the call does.
+func (s *clientStream) Context() context.Context { return s.whole }
 
 // CloseSend implements grpc.ClientStream.
 func (s *clientStream) CloseSend() error {
@@ -158,11 +169,8 @@ func (s *clientStream) send(m any) error {
 	if err != nil {
 		return s.describe(&Error{Reason: ReasonUnencodable, Text: "request: " + err.Error(), Phase: PhaseQueued, Execution: NotExecuted, Cause: err})
 	}
-	if o := s.options.stub; o != nil && o.maxSend > 0 && len(encoded) > o.maxSend {
-		return s.describe(&Error{
-			Reason: ReasonTooLarge, Text: fmt.Sprintf("%d bytes, where the call allows %d", len(encoded), o.maxSend),
-			Phase: PhaseQueued, Execution: NotExecuted, Setting: "grpc.MaxCallSendMsgSize",
-		})
+	if o := s.options.more; o != nil && o.maxSend > 0 && len(encoded) > o.maxSend {
+		return s.describe(tooLargeToSend(len(encoded), o.maxSend))
 	}
 	sent := s.carrier.Send(s.ctx, encoded)
 	switch {
@@ -232,7 +240,7 @@ func (s *clientStream) receive(m any) error {
 	if !ok {
 		return s.mistake(ReasonInvalid, fmt.Sprintf("%T must be a protobuf message", m), nil)
 	}
-	if o := s.options.stub; o != nil && o.maxRecv > 0 && len(encoded) > o.maxRecv {
+	if o := s.options.more; o != nil && o.maxRecv > 0 && len(encoded) > o.maxRecv {
 		return s.mistake(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(encoded), o.maxRecv), nil)
 	}
 	if err := proto.Unmarshal(encoded, message); err != nil {
@@ -282,12 +290,11 @@ func (s *clientStream) describe(e *Error) error {
 func (s *clientStream) finish(err error) {
 	s.stop()
 	s.metadata.Do(func() { // here, where the user waits, as the variables are the user's
-		if s.options.header != nil {
-			*s.options.header, _ = s.carrier.Header(s.ctx)
+		if s.options.header != nil || s.options.trailer != nil {
+			header, _ := s.carrier.Header(s.ctx)
+			s.options.fill(header, s.Trailer())
 		}
-		if s.options.trailer != nil {
-			*s.options.trailer = s.Trailer()
-		}
+		s.options.fillPeer(s.from)
 	})
 	s.end(err)
 }
@@ -304,5 +311,6 @@ func (s *clientStream) end(err error) {
 		s.told.InTrailer(s.Trailer())
 	}
 	s.told.End(err, s.Trailer())
-	s.options.stub.finished(err)
+	s.options.more.finished(err)
+	s.cancel()
 }

@@ -17,7 +17,7 @@ type streamingCore struct {
 }
 
 func newStreamingCore(b Bound, name string, desc *grpc.StreamDesc) *streamingCore {
-	return &streamingCore{method: &methodCore{name: name, ref: b.ref, caller: b.caller}, desc: desc}
+	return &streamingCore{method: &methodCore{name: name, ref: b.ref, caller: b.caller, stub: true}, desc: desc}
 }
 
 // open opens a call that cancel ends.

@@ -82,9 +82,6 @@ type localCaller struct {
 // Peer implements endpoint.Caller.
 func (l *localCaller) Peer() string { return "local" }
 
-// Carrier implements endpoint.Caller.
-func (l *localCaller) Carrier(context.Context, bool) (*peer.Peer, *endpoint.Error) { return here, nil }
-
 // Carried implements endpoint.Caller.
 func (l *localCaller) Carried() *peer.Peer { return here }
 
@@ -144,6 +141,9 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if limit := l.server.config.Link.Limits.MessageBytes; uint64(len(payload)) > limit {
 		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "%d bytes, where the receiver allows %d", len(payload), limit)
 	}
+	if err := h.authorize(ctx, r); err != nil {
+		return err
+	}
 	entries, extra, err := entriesOf(r.Metadata)
 	if err != nil {
 		return err
@@ -193,6 +193,18 @@ func (h *hosted) method(name string, streaming bool) (*offered, *endpoint.Error)
 	default:
 		return m, nil
 	}
+}
+
+// authorize has the credentials of a local call, if it has any, say what they would to a peer.
+func (h *hosted) authorize(ctx context.Context, r *endpoint.Request) *endpoint.Error {
+	if r.Credentials == nil {
+		return nil
+	}
+	authority := h.ref.Address()
+	if authority == "" {
+		authority = here.Addr.String()
+	}
+	return r.Authorize(ctx, here, authority)
 }
 
 // entriesOf returns the metadata of a message as it would travel, and its size.

@@ -38,6 +38,9 @@ func (l *localCaller) Open(ctx context.Context, r endpoint.Request) (endpoint.St
 	if err != nil {
 		return nil, err
 	}
+	if err := h.authorize(ctx, &r); err != nil {
+		return nil, err
+	}
 	entries, size, err := entriesOf(r.Metadata)
 	if err != nil {
 		return nil, err
@@ -61,6 +64,11 @@ func (l *localCaller) Open(ctx context.Context, r endpoint.Request) (endpoint.St
 		return nil, l.server.closedMailbox(l.name)
 	}
 	return s, nil
+}
+
+// UnaryInterceptor implements endpoint.Caller.
+func (l *localCaller) UnaryInterceptor() (grpc.UnaryClientInterceptor, *grpc.ClientConn) {
+	return nil, nil
 }
 
 // StreamInterceptor implements endpoint.Caller.

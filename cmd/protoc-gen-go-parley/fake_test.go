@@ -109,13 +109,10 @@ func call(ctx context.Context, m endpoint.ServiceMethod, message proto.Message) 
 }
 
 func (f *fakeEndpoint) WaitsForItself(context.Context) bool { return false }
-func (f *fakeEndpoint) Carrier(context.Context, bool) (*peer.Peer, *endpoint.Error) {
-	return nil, nil
-}
-func (f *fakeEndpoint) Carried() *peer.Peer         { return nil }
-func (f *fakeEndpoint) StatsHandler() stats.Handler { return nil }
-func (f *fakeEndpoint) Go(run func())               { run() }
-func (f *fakeEndpoint) Peer() string                { return fakeAddress }
+func (f *fakeEndpoint) Carried() *peer.Peer                 { return nil }
+func (f *fakeEndpoint) StatsHandler() stats.Handler         { return nil }
+func (f *fakeEndpoint) Go(run func())                       { run() }
+func (f *fakeEndpoint) Peer() string                        { return fakeAddress }
 
 // fakePending is an ask that is complete.
 type fakePending struct{}
@@ -125,6 +122,11 @@ func (fakePending) Abandon(*endpoint.Error) {}
 // Open implements endpoint.Caller.
 func (f *fakeEndpoint) Open(context.Context, endpoint.Request) (endpoint.StreamCarrier, *endpoint.Error) {
 	return nil, &endpoint.Error{Reason: endpoint.ReasonMethodNotFound}
+}
+
+// UnaryInterceptor implements endpoint.Caller.
+func (f *fakeEndpoint) UnaryInterceptor() (grpc.UnaryClientInterceptor, *grpc.ClientConn) {
+	return nil, nil
 }
 
 // StreamInterceptor implements endpoint.Caller.
