@@ -259,3 +259,43 @@ func TestClientStreamContext(t *testing.T) {
 		}
 	})
 }
+
+// TestUnlikeGRPC: what docs/grpc.md says is not supported is refused, and not left to wait for ever.
+func TestUnlikeGRPC(t *testing.T) {
+	leaktest.Check(t)
+	host, err := parley.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	grpc_testing.RegisterTestServiceServer(host.Endpoint("streams"), newOptioned(nil))
+	caller := newEnv(t)
+	ref, err := endpoint.NewRef("streams", host.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for way, env := range map[string]*parley.Env{"remote": caller, "local": host} {
+		conn, err := env.Conn(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := conn.NewStream(soon(t), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/grpc.testing.TestService/EmptyCall")
+		if err == nil {
+			err = stream.RecvMsg(&grpc_testing.Empty{})
+		}
+		if !errors.Is(err, endpoint.ErrMethodNotFound) {
+			t.Errorf("%s: a stream of a unary method: %v, want ErrMethodNotFound", way, err)
+		}
+		duplex, err := grpc_testing.NewTestServiceClient(conn).FullDuplexCall(soon(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var prepared grpc.PreparedMsg
+		if err := prepared.Encode(duplex, &outRequest{}); err == nil {
+			t.Errorf("%s: a prepared message was encoded", way)
+		}
+		if err := duplex.SendMsg(&prepared); !errors.Is(err, endpoint.ErrInvalid) {
+			t.Errorf("%s: a prepared message: %v, want ErrInvalid", way, err)
+		}
+	}
+	end(t, caller, host)
+}

@@ -23,10 +23,10 @@ func WithUnaryInterceptors(interceptors ...grpc.UnaryServerInterceptor) Option {
 }
 
 // WithUnaryClientInterceptors has the interceptors run around every message that this Env sends, to whatever endpoint, by a verb of a Ref or by a
-// stock stub: on the goroutine of the caller for a send, on one of their own for an ask. They see the full method, the request (of an ask a
-// copy, as they may try again later), the outgoing metadata, and the reply, which of a one-way message stays empty; the call options of the caller
-// they do not see. Ask and SendWithReceipt return when the message was handed over for the first time, so what an interceptor waits for before that,
-// they wait for. The first is the outermost. The default is none.
+// stock stub: on the goroutine of the caller for a stub and for a send, on one of their own for an ask by a verb. They see the full method, the request (of such an
+// ask a copy, as they may try again later), the outgoing metadata without what credentials add, the call options of the caller, and the reply, which of a one-way message stays
+// empty. The call options that they hand on are those that count, at each attempt. Ask and SendWithReceipt return when the message was handed over for the first time, so what
+// an interceptor waits for before that, they wait for. The first is the outermost. The default is none.
 //
 // The connection that they are given is for its Target only, which is "parley". Those among WithDialOptions see the carrier.
 func WithUnaryClientInterceptors(interceptors ...grpc.UnaryClientInterceptor) Option {
