@@ -77,7 +77,7 @@ type Ignored struct {
 	UnknownCredits uint64
 	// UnmatchedPongs are pongs without a ping.
 	UnmatchedPongs uint64
-	// DroppedMetadata are pairs of metadata of answers that are not allowed.
+	// DroppedMetadata are pairs of metadata with a reserved key, and pairs of answers that are not allowed.
 	DroppedMetadata uint64
 }
 

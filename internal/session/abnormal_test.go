@@ -145,8 +145,7 @@ func TestRefusedCalls(t *testing.T) {
 		{row: "A59", name: "payload too large", reason: endpoint.ReasonTooLarge, limits: func(l *Limits) { l.MessageBytes = 10 }, envelope: ask(1, "a", "0123456789+")},
 		{row: "A60", name: "capital in a key", reason: endpoint.ReasonInvalid, envelope: with(ask(1, "a", ""), wire.Metadata{Key: "Key", Value: "v"})},
 		{row: "A60", name: "empty key", reason: endpoint.ReasonInvalid, envelope: with(ask(1, "a", ""), wire.Metadata{Key: "", Value: "v"})},
-		{row: "A60", name: "key of gRPC's", reason: endpoint.ReasonInvalid, envelope: with(send("a", ""), wire.Metadata{Key: "grpc-timeout", Value: "1S"})},
-		{row: "A60", name: "pseudo-header", reason: endpoint.ReasonInvalid, envelope: with(send("a", ""), wire.Metadata{Key: ":path", Value: "/"})},
+		{row: "A60", name: "line break in the value of a reserved key", reason: endpoint.ReasonInvalid, envelope: with(send("a", ""), wire.Metadata{Key: ":path", Value: "\n"})},
 		{row: "A60", name: "line break in a value", reason: endpoint.ReasonInvalid, envelope: with(ask(1, "a", ""), wire.Metadata{Key: "good", Value: "v"}, wire.Metadata{Key: "k", Value: "a\r\nb"})},
 		{row: "A60", name: "more than 64 KiB", reason: endpoint.ReasonTooLarge, envelope: with(ask(1, "a", ""), wire.Metadata{Key: "k", Value: strings.Repeat("v", 64<<10-8)})},
 	} {
@@ -248,20 +247,40 @@ func TestIgnored(t *testing.T) {
 	}
 }
 
-// TestDroppedMetadataA61: a pair of an answer that is not allowed is dropped, the rest is taken.
+// TestDroppedMetadataA61: a pair of an answer that is not allowed is dropped, and one of a reserved key, the rest is taken.
 func TestDroppedMetadataA61(t *testing.T) {
 	p := newPeer(t, limited(), limited())
 	p.post(asking("a", nil))
 	p.drain()
 	r := reply(1, "x")
-	r.Metadata = []wire.Metadata{{Key: "good", Value: "1"}, {Key: "BAD", Value: "2"}, {Key: "raw-bin", Value: "\x00\xFF"}}
-	r.Trailer = []wire.Metadata{{Key: "bad", Value: "\n"}, {Key: "late", Value: "3"}}
+	r.Metadata = []wire.Metadata{{Key: "good", Value: "1"}, {Key: "BAD", Value: "2"}, {Key: "te", Value: "3"}, {Key: "raw-bin", Value: "\x00\xFF"}}
+	r.Trailer = []wire.Metadata{{Key: "bad", Value: "\n"}, {Key: "grpc-status", Value: "13"}, {Key: "grpc-retry-pushback-ms", Value: "3"}}
 	events := p.send(r)
 	if len(events) != 1 || len(events[0].Metadata) != 2 || events[0].Metadata[0].Key != "good" || events[0].Metadata[1].Key != "raw-bin" ||
-		len(events[0].Trailer) != 1 || events[0].Trailer[0].Key != "late" || string(events[0].Payload) != "x" {
+		len(events[0].Trailer) != 1 || events[0].Trailer[0].Key != "grpc-retry-pushback-ms" || string(events[0].Payload) != "x" {
 		t.Fatalf("%+v", events)
 	}
-	p.counted(Counters{DroppedMetadata: 2})
+	p.counted(Counters{DroppedMetadata: 4})
+}
+
+// TestReservedMetadataA61: a pair of a reserved key in a message is dropped and counted; the message is taken, and so is the rest of its metadata. A message
+// that is refused counts none.
+func TestReservedMetadataA61(t *testing.T) {
+	md := []wire.Metadata{{Key: ":authority", Value: "v"}, {Key: "grpc-trace-bin", Value: "\x00"}, {Key: "grpc-timeout", Value: "1S"}, {Key: "k", Value: "v"}}
+	opens := headers(2, "a")
+	for _, e := range []*wire.Envelope{ask(2, "a", ""), send("a", ""), opens} {
+		p, _, _ := newStreamingPeer(t, limited())
+		e.Metadata = md
+		events := p.send(e)
+		if len(events) != 1 || events[0].Refused != nil || len(events[0].Metadata) != 2 || events[0].Metadata[0] != md[1] || events[0].Metadata[1] != md[3] {
+			t.Errorf("%v: %+v, want the message with two pairs", e.Kind, events)
+		}
+		e.ID, e.Metadata = e.ID*2, append(md[:len(md):len(md)], wire.Metadata{Key: "K"})
+		if events := p.send(e); len(events) != 1 || events[0].Refused == nil {
+			t.Errorf("%v: %+v, want a refusal", e.Kind, events)
+		}
+		p.counted(Counters{DroppedMetadata: 2})
+	}
 }
 
 // TestNotAbnormal: N2, N3 and N6.

@@ -295,9 +295,6 @@ func (s *Session) receiveMessage(size uint64) *Violation {
 	ev := in.newEvent()
 	ev.Kind, ev.ID, ev.RemainingMicros, ev.Payload, ev.Encoding = e.Kind, e.ID, in.remaining(), e.Payload, e.Encoding
 	ev.Cost = Cost{mailbox: size, session: size}
-	if len(e.Metadata) > 0 {
-		ev.Metadata = clone(e.Metadata)
-	}
 	if e.Text {
 		ev.To = newDestination(e.Target, true)
 	} else if ev.To = in.routes[e.Route]; ev.To == nil {
@@ -307,6 +304,9 @@ func (s *Session) receiveMessage(size uint64) *Violation {
 		return v
 	}
 	ev.Refused = s.refuseMessage(ev.To)
+	if len(e.Metadata) > 0 && ev.Refused == nil {
+		ev.Metadata = s.without(e.Metadata, isReserved)
+	}
 	if e.Kind == wire.KindHeaders {
 		s.beginCall(ev)
 	}
@@ -375,7 +375,14 @@ func (s *Session) allowed(md []wire.Metadata) []wire.Metadata {
 	if len(md) == 0 {
 		return nil
 	}
-	kept := slices.DeleteFunc(clone(md), func(m wire.Metadata) bool { return m.Validate() != nil })
+	return s.without(md, func(m wire.Metadata) bool { return isReserved(m) || m.Validate() != nil })
+}
+
+func isReserved(m wire.Metadata) bool { return wire.Reserved(m.Key) }
+
+// without returns a copy of md without those of which drop is true, and counts them.
+func (s *Session) without(md []wire.Metadata, drop func(wire.Metadata) bool) []wire.Metadata {
+	kept := slices.DeleteFunc(clone(md), drop)
 	s.counters.DroppedMetadata += uint64(len(md) - len(kept))
 	return kept
 }

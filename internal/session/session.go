@@ -56,7 +56,7 @@ type Counters struct {
 	// Breaks count how often the session has lost its stream, Attaches how often it has got another one, and Replayed
 	// the frames that were written again.
 	Breaks, Attaches, Replayed uint64
-	// DroppedMetadata count pairs of an answer that are not allowed (A61).
+	// DroppedMetadata count pairs of a reserved key, and pairs of an answer that are not allowed (A61).
 	DroppedMetadata uint64
 }
 

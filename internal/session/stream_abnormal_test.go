@@ -77,7 +77,7 @@ func TestRefusedStreams(t *testing.T) {
 		{row: "A10", name: "Env id", reason: endpoint.ReasonInvalid, envelope: &wire.Envelope{Kind: wire.KindHeaders, ID: 2, Text: true, Target: wire.Target{EnvID: "?", Endpoint: "a", Method: method}}},
 		{row: "A52", name: "pending", reason: endpoint.ReasonOverloaded, limits: func(l *Limits) { l.Pending = 1 }, envelope: headers(2, "a")},
 		{row: "A52", name: "streams", reason: endpoint.ReasonOverloaded, limits: func(l *Limits) { l.Streams = 1 }, envelope: headers(2, "a")},
-		{row: "A60", name: "bad key", reason: endpoint.ReasonInvalid, envelope: md(wire.Metadata{Key: "grpc-x", Value: "v"})},
+		{row: "A60", name: "bad key", reason: endpoint.ReasonInvalid, envelope: md(wire.Metadata{Key: "grpc x", Value: "v"})},
 		{row: "A60", name: "too much", reason: endpoint.ReasonTooLarge, envelope: md(wire.Metadata{Key: "k", Value: strings.Repeat("v", 64<<10)})},
 	} {
 		t.Run(test.row+" "+test.name, func(t *testing.T) {

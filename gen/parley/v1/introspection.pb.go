@@ -1039,7 +1039,7 @@ type Ignored struct {
 	UnknownCredits uint64 `protobuf:"varint,6,opt,name=unknown_credits,json=unknownCredits,proto3" json:"unknown_credits,omitempty"`
 	// Pongs without a ping.
 	UnmatchedPongs uint64 `protobuf:"varint,7,opt,name=unmatched_pongs,json=unmatchedPongs,proto3" json:"unmatched_pongs,omitempty"`
-	// Pairs of metadata of answers that are not allowed.
+	// Pairs of metadata with a reserved key, and pairs of answers that are not allowed.
 	DroppedMetadata uint64 `protobuf:"varint,8,opt,name=dropped_metadata,json=droppedMetadata,proto3" json:"dropped_metadata,omitempty"`
 	// Messages, half-closes and windows of streaming calls that were over.
 	LateMessages  uint64 `protobuf:"varint,9,opt,name=late_messages,json=lateMessages,proto3" json:"late_messages,omitempty"`

@@ -1561,7 +1561,8 @@ func (x *Target) GetMethod() string {
 	return ""
 }
 
-// Metadata is one key and value, as in gRPC: keys are lower-case, and a value is text unless its key ends in "-bin".
+// Metadata is one key and value, as in gRPC: keys are lower-case, and a value is text unless its key ends in "-bin". The keys that gRPC keeps for its
+// transport, such as ":authority" and "grpc-timeout", are not sent, and dropped if they come.
 type Metadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
