@@ -35,7 +35,8 @@ func (s *Server) ServeCall(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	caller := s.faceCaller(stream, name)
-	r := endpoint.Request{Method: method, Metadata: ofCaller(md), Started: time.Now()}
+	delete(md, EndpointKey) // md is a copy
+	r := endpoint.Request{Method: method, Metadata: md, Started: time.Now()}
 	if streaming {
 		return s.serveStream(stream, caller, r)
 	}
@@ -112,17 +113,6 @@ func receiveOne(stream grpc.ServerStream) ([]byte, error) {
 	return f.Bytes(), nil
 }
 
-// ofCaller returns the metadata that is the caller's own, and not HTTP/2's or gRPC's.
-func ofCaller(md metadata.MD) metadata.MD {
-	own := make(metadata.MD, len(md))
-	for key, values := range md {
-		if !strings.HasPrefix(key, ":") && !strings.HasPrefix(key, "grpc-") && key != "content-type" && key != EndpointKey {
-			own[key] = values
-		}
-	}
-	return own
-}
-
 // someone is who makes a call of which the gRPC server does not say where it comes from.
 var someone = &peer.Peer{Addr: elsewhere{}}
 
@@ -137,5 +127,5 @@ func (s *Server) faceCaller(stream grpc.ServerStream, name string) endpoint.Call
 	if !ok || from.Addr == nil {
 		from = someone // and not this Env, which a policy may trust
 	}
-	return &localCaller{server: s, name: name, from: from, window: func(h *hosted) *localWindow { return &h.face }}
+	return &localCaller{server: s, name: name, from: from, window: func(h *hosted) *localWindow { return &h.face }, ordinary: true}
 }

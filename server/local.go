@@ -38,14 +38,15 @@ const (
 	maxMetadataBytes = 64 << 10
 )
 
-// refuseReply returns why a local reply is not delivered, or nil. A session refuses the same.
+// refuseReply returns why a local reply is not delivered, or nil, and takes out of it what does not travel. A session does the same.
 func (s *Server) refuseReply(r *endpoint.Response) *endpoint.Error {
 	size := 0
-	for _, md := range []metadata.MD{r.Header, r.Trailer} {
-		entries, err := wire.FromMD(md)
+	for _, md := range []*metadata.MD{&r.Header, &r.Trailer} {
+		entries, err := wire.FromMD(*md)
 		if err != nil {
 			return failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
 		}
+		*md = wire.MD(entries)
 		size += metadataBytes(entries)
 	}
 	limits := s.config.Link.Limits
@@ -67,16 +68,19 @@ func (s *Server) refuseReply(r *endpoint.Response) *endpoint.Error {
 func metadataBytes(entries []wire.Metadata) int {
 	n := 0
 	for i := range entries {
-		n += len(entries[i].Key) + len(entries[i].Value) + 8
+		n += pairBytes(entries[i].Key, entries[i].Value)
 	}
 	return n
 }
 
+func pairBytes(key, value string) int { return len(key) + len(value) + 8 }
+
 type localCaller struct {
-	server *Server
-	name   string
-	from   *peer.Peer                 // who sends
-	window func(*hosted) *localWindow // what senders of that kind share
+	server   *Server
+	name     string
+	from     *peer.Peer                 // who sends
+	window   func(*hosted) *localWindow // what senders of that kind share
+	ordinary bool                       // it is an ordinary gRPC call that is passed on: its metadata has what gRPC's server says of it
 }
 
 // Peer implements endpoint.Caller.
@@ -144,7 +148,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if err := h.authorize(ctx, r); err != nil {
 		return err
 	}
-	entries, extra, err := entriesOf(r.Metadata)
+	incoming, extra, err := l.incoming(r.Metadata)
 	if err != nil {
 		return err
 	}
@@ -173,7 +177,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if a != nil {
 		a.call.Store(c.ctx)
 	}
-	c.begin(peer.NewContext(l.server.life, l.from), wire.MD(entries), deadline)
+	c.begin(peer.NewContext(l.server.life, l.from), incoming, deadline)
 	method.calls.Add(1)
 	if h.box.Post(c) == 0 {
 		window.giveBack(size)
@@ -207,17 +211,31 @@ func (h *hosted) authorize(ctx context.Context, r *endpoint.Request) *endpoint.E
 	return r.Authorize(ctx, here, authority)
 }
 
-// entriesOf returns the metadata of a message as it would travel, and its size.
-func entriesOf(md metadata.MD) ([]wire.Metadata, int, *endpoint.Error) {
+// toldByServer are the reserved keys that gRPC's server shows to its handlers. They are the transport's own, and not what the caller has put in.
+var toldByServer = [...]string{":authority", "user-agent"}
+
+// incoming returns the metadata of a message as its handler gets it, and its size.
+func (l *localCaller) incoming(md metadata.MD) (metadata.MD, int, *endpoint.Error) {
 	entries, err := wire.FromMD(md)
 	if err != nil {
 		return nil, 0, failure(endpoint.ReasonInvalid, endpoint.NotExecuted, "%v", err)
 	}
-	size := metadataBytes(entries)
+	in, size := wire.MD(entries), metadataBytes(entries)
+	if l.ordinary {
+		if in == nil {
+			in = make(metadata.MD, len(toldByServer))
+		}
+		for _, key := range toldByServer {
+			for _, value := range md[key] {
+				in[key] = append(in[key], value)
+				size += pairBytes(key, value)
+			}
+		}
+	}
 	if size > maxMetadataBytes {
 		return nil, 0, failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "more than 64 KiB of metadata")
 	}
-	return entries, size, nil
+	return in, size, nil
 }
 
 // localAsk is an ask to an endpoint of the same Env.

@@ -41,7 +41,7 @@ func (l *localCaller) Open(ctx context.Context, r endpoint.Request) (endpoint.St
 	if err := h.authorize(ctx, &r); err != nil {
 		return nil, err
 	}
-	entries, size, err := entriesOf(r.Metadata)
+	incoming, size, err := l.incoming(r.Metadata)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (l *localCaller) Open(ctx context.Context, r endpoint.Request) (endpoint.St
 	c := &call{ctx: new(callctx.Context), hosted: h, method: method, from: l.from, window: window, size: uint32(size), arrived: l.server.arrival(r.Started)}
 	s.to = &stream{ctx: c.ctx, in: inbox.New(), answers: s, oneOnly: method.TakesOne()}
 	c.stream = s.to
-	c.begin(peer.NewContext(l.server.life, l.from), wire.MD(entries), r.Deadline)
+	c.begin(peer.NewContext(l.server.life, l.from), incoming, r.Deadline)
 	method.calls.Add(1)
 	if h.box.Post(c) == 0 {
 		window.giveBack(size)
