@@ -2,7 +2,6 @@ package session
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -357,36 +356,6 @@ func (s *Session) refusePending() *endpoint.Error {
 	return overloaded("the limit on pending asks", "too many asks are pending")
 }
 
-// refuseMetadata returns what is wrong with the metadata of a message, or nil.
-func refuseMetadata(md []wire.Metadata) *endpoint.Error {
-	if metadataBytes(md) > maxMetadataBytes {
-		return tooMuchMetadata(endpoint.PhaseSent)
-	}
-	for i := range md {
-		if err := md[i].Validate(); err != nil {
-			return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: err.Error(), Phase: endpoint.PhaseSent, Execution: endpoint.NotExecuted}
-		}
-	}
-	return nil
-}
-
-// allowed returns the pairs of an answer that are allowed.
-func (s *Session) allowed(md []wire.Metadata) []wire.Metadata {
-	if len(md) == 0 {
-		return nil
-	}
-	return s.without(md, func(m wire.Metadata) bool { return isReserved(m) || m.Validate() != nil })
-}
-
-func isReserved(m wire.Metadata) bool { return wire.Reserved(m.Key) }
-
-// without returns a copy of md without those of which drop is true, and counts them.
-func (s *Session) without(md []wire.Metadata, drop func(wire.Metadata) bool) []wire.Metadata {
-	kept := slices.DeleteFunc(clone(md), drop)
-	s.counters.DroppedMetadata += uint64(len(md) - len(kept))
-	return kept
-}
-
 // chargeMessage takes the cost of a message from the windows.
 func (s *Session) chargeMessage(ev *Event, size uint64) *Violation {
 	in := &s.in
@@ -497,11 +466,4 @@ func newDestination(t wire.Target, method bool) *Destination {
 		d.Invalid = &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: err.Error(), Phase: endpoint.PhaseSent, Execution: endpoint.NotExecuted}
 	}
 	return d
-}
-
-func clone(md []wire.Metadata) []wire.Metadata {
-	if len(md) == 0 {
-		return nil
-	}
-	return append([]wire.Metadata(nil), md...)
 }

@@ -10,9 +10,6 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// maxMetadataBytes bounds the metadata of one message.
-const maxMetadataBytes = 64 << 10
-
 // Reply answers an ask or a lookup of the peer.
 type Reply struct {
 	ID uint64
@@ -86,16 +83,4 @@ func (s *Session) payloadLimit(encoding wire.Encoding) uint64 {
 		return min(s.peer.MessageBytes, s.peer.FrameBytes/2)
 	}
 	return s.peer.MessageBytes
-}
-
-func tooMuchMetadata(phase endpoint.Phase) *endpoint.Error {
-	return &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "more than 64 KiB of metadata", Phase: phase, Execution: endpoint.NotExecuted}
-}
-
-func metadataBytes(md []wire.Metadata) int {
-	n := 0
-	for i := range md {
-		n += len(md[i].Key) + len(md[i].Value) + 8
-	}
-	return n
 }
