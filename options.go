@@ -114,14 +114,15 @@ func WithTransferWindow(bytes int) Option {
 	return func(s *settings) { s.limits.TransferBytes = uint64(max(bytes, 1)) }
 }
 
-// WithStreamWindow sets how many bytes of messages of one streaming call, in the direction to this Env, may wait to be read here. It may be overdrawn by one message.
-// The default is 256 KiB.
+// WithStreamWindow sets how many bytes of messages of one streaming call, in the direction to this Env, may wait to be read here. It may be overdrawn by one message:
+// by 64 KiB, or by one in chunks, which takes of WithTransferWindow, too. The default is 256 KiB.
 func WithStreamWindow(bytes int) Option {
 	return func(s *settings) { s.limits.StreamBytes = uint64(max(bytes, 1)) }
 }
 
-// WithMaxStreams sets how many streaming calls of one peer may be open at a time. What is above that fails with ErrOverloaded. The default is 1,024: with that of
-// WithStreamWindow, 256 MiB of one peer at most wait to be read.
+// WithMaxStreams sets how many streaming calls of one session may be open at a time. What is above that fails with ErrOverloaded. The default is 1,024. Of each
+// there wait to be read at most the bytes of WithStreamWindow and 64 KiB, by which a message may overdraw it: by default 320 MiB of one session, beside what
+// WithTransferWindow allows.
 func WithMaxStreams(n int) Option {
 	return func(s *settings) { s.limits.Streams = uint32(min(max(n, 1), math.MaxInt32)) }
 }

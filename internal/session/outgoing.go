@@ -17,6 +17,9 @@ const (
 	headRoom = 200
 	// ChunkBytes is the largest payload that travels whole, and the size of the chunks of a larger one.
 	ChunkBytes = 15_900
+	// wholeBytes is the largest payload that a message of a streaming call may have in its envelope, by revision 1. It bounds by how much a peer can
+	// overdraw the window of a call.
+	wholeBytes = 64 << 10
 	// queueBytes is how much may wait to be written before senders have to wait.
 	queueBytes = 512 << 10
 	// wakeBytes is how little has to wait before they go on: they would take turns with the writer frame by frame otherwise,

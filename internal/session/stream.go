@@ -94,7 +94,11 @@ func (s *Session) refuseStreamMessage(st *Stream, size int, encoding wire.Encodi
 	if st.over || st.closed {
 		return errStreamOver()
 	}
-	if limit := s.payloadLimit(encoding); uint64(size) > limit {
+	limit := s.payloadLimit(encoding)
+	if encoding == wire.JSON { // which is not cut into chunks
+		limit = min(limit, wholeBytes)
+	}
+	if uint64(size) > limit {
 		return tooLarge(size, limit)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -238,6 +239,80 @@ func TestOverrunStream(t *testing.T) {
 			if _, bytes := p.s.in.transfer.Outstanding(); bytes != 0 {
 				t.Errorf("%d bytes of the transfer window are left", bytes)
 			}
+		}
+	}
+}
+
+// TestUnchunkedMessageA71: a window is overdrawn by 64 KiB at most, at either side and in either form; a larger message fails the call, unless it comes in
+// chunks, which take of another window.
+func TestUnchunkedMessageA71(t *testing.T) {
+	for _, callee := range []bool{false, true} {
+		for _, encoding := range []wire.Encoding{wire.Proto, wire.JSON} {
+			p, own, st := newStreamingPeer(t, limited())
+			m := func(size int) *wire.Envelope {
+				return &wire.Envelope{Kind: wire.KindMessage, ID: 1, FromCallee: callee, Encoding: encoding, Payload: make([]byte, size)}
+			}
+			want := st
+			if callee {
+				want = own.Stream
+			}
+			if events := p.send(m(wholeBytes)); len(events) != 1 || events[0].Refused != nil || len(events[0].Payload) != wholeBytes {
+				t.Fatalf("callee %t, %v: %+v, want a message", callee, encoding, events)
+			}
+			whole := inChunks(m(0), 1, wholeBytes+1)
+			if events := p.send(whole, chunk(1, strings.Repeat("x", wholeBytes+1))); len(events) != 1 || events[0].Refused != nil || len(events[0].Payload) != wholeBytes+1 {
+				t.Fatalf("callee %t, %v: %+v, want a large message", callee, encoding, events)
+			} else {
+				p.s.TakeMessage(events[0].Stream, events[0].Cost)
+			}
+			events := p.send(m(wholeBytes + 1))
+			if len(events) != 1 || events[0].Stream != want || events[0].Refused == nil || events[0].Refused.Reason != endpoint.ReasonTooLarge ||
+				events[0].Refused.Execution != endpoint.MayHaveExecuted {
+				t.Fatalf("callee %t, %v: %+v, want a refused message", callee, encoding, events)
+			}
+			p.s.TakeMessage(events[0].Stream, events[0].Cost)
+			p.s.Abandon(own)
+			p.s.EndStream(st, events[0].Refused.GRPCStatus().Proto(), nil)
+			p.alive()
+		}
+	}
+}
+
+// TestWholeMessagesOfSender: what this side sends in one envelope, its peer takes: more is cut into chunks, or refused if it is JSON.
+func TestWholeMessagesOfSender(t *testing.T) {
+	for _, callee := range []bool{false, true} {
+		p, own, st := newStreamingPeer(t, limited())
+		if !callee {
+			st = own.Stream
+		}
+		post := func(size int, encoding wire.Encoding) *endpoint.Error {
+			t.Helper()
+			accepted, err := p.s.PostMessage(st, make([]byte, size), encoding, nil)
+			if accepted != (err == nil) {
+				t.Fatalf("%d bytes, %v: accepted %t, %v", size, encoding, accepted, err)
+			}
+			return err
+		}
+		if err := post(wholeBytes+1, wire.JSON); err == nil || err.Reason != endpoint.ReasonTooLarge || err.Execution != endpoint.NotExecuted {
+			t.Errorf("callee %t: JSON that is too long: %v", callee, err)
+		}
+		if err := post(wholeBytes, wire.JSON); err != nil {
+			t.Errorf("callee %t: JSON: %v", callee, err)
+		}
+		if err := post(ChunkBytes, wire.Proto); err != nil {
+			t.Error(err)
+		}
+		if err := post(wholeBytes, wire.Proto); err != nil {
+			t.Error(err)
+		}
+		var sizes []int
+		for _, e := range p.drain() {
+			if e.Kind == wire.KindMessage {
+				sizes = append(sizes, len(e.Payload))
+			}
+		}
+		if !slices.Equal(sizes, []int{wholeBytes, ChunkBytes, 0}) {
+			t.Errorf("callee %t: payloads of %v bytes are in the envelopes of messages", callee, sizes)
 		}
 	}
 }

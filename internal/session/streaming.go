@@ -80,6 +80,10 @@ func (s *Session) receiveStreamMessage(st *Stream, size uint64) *Violation {
 	case uint64(len(e.Payload)) > s.own.MessageBytes:
 		ev.Refused = tooLarge(len(e.Payload), s.own.MessageBytes)
 		ev.Refused.Phase, ev.Refused.Execution = endpoint.PhaseSent, endpoint.MayHaveExecuted
+	case len(e.Payload) > wholeBytes: // A71
+		ev.Refused = tooLarge(len(e.Payload), wholeBytes)
+		ev.Refused.Text += " unless in chunks"
+		ev.Refused.Phase, ev.Refused.Execution = endpoint.PhaseSent, endpoint.MayHaveExecuted
 	}
 	if e.Encoding == wire.Transfer {
 		s.in.events = append(s.in.events, ev)

@@ -2622,7 +2622,7 @@ func (*Headers_Route) isHeaders_Destination() {}
 
 func (*Headers_Target) isHeaders_Destination() {}
 
-// Message is one message of a streaming call.
+// Message is one message of a streaming call. A payload of more than 64 KiB is sent in chunks.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
