@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -346,7 +347,7 @@ func (o *ordered) StreamingOutputCall(r *outRequest, stream grpc_testing.TestSer
 }
 
 // TestStreamsByHand opens calls in JSON over a session without resume, in the frame of the hello, half-closes the stream at once, and gets all:
-// what was sent to one endpoint starts in its order, and no window that nobody can raise any more holds up the answers.
+// what was sent to one endpoint has its turn in that order, and no window that nobody can raise any more holds up the answers.
 func TestStreamsByHand(t *testing.T) {
 	const service, replies, replyBytes = "grpc.testing.TestService/", 50, 30_000
 	h := newHost(t)
@@ -404,7 +405,9 @@ func TestStreamsByHand(t *testing.T) {
 	}
 	impl.mu.Lock()
 	defer impl.mu.Unlock()
-	if got := strings.Join(impl.started, " "); got != "1 call 2 call 3" {
+	// A streaming handler begins when all before it have returned, and those behind it do not wait for it.
+	got := strings.Join(impl.started, " ")
+	if !slices.Contains([]string{"1 call 2 call 3", "1 call 2 3 call", "1 2 call call 3", "1 2 call 3 call", "1 2 3 call call"}, got) {
 		t.Errorf("the handlers have started as %s", got)
 	}
 }
