@@ -59,7 +59,7 @@ func TestOverdrawnWindows(t *testing.T) {
 	}
 	open(1)
 	for range 5 { // the last overdraws the window by almost as much as is allowed
-		r.put(message(1, 65_500))
+		r.put(message(1, 65_400))
 	}
 	const calls = 4
 	for id := uint64(2); id < 2+calls; id++ {

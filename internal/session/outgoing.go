@@ -20,6 +20,9 @@ const (
 	// wholeBytes is the largest payload that a message of a streaming call may have in its envelope, by revision 1. It bounds by how much a peer can
 	// overdraw the window of a call.
 	wholeBytes = 64 << 10
+	// besideBytes is what a message of a streaming call takes of its window beside its envelope, by revision 1: without it, a window would hold tens of
+	// thousands of empty ones.
+	besideBytes = 64
 	// queueBytes is how much may wait to be written before senders have to wait.
 	queueBytes = 512 << 10
 	// wakeBytes is how little has to wait before they go on: they would take turns with the writer frame by frame otherwise,

@@ -85,9 +85,13 @@ func (s *sim) goOn(c *callSide) bool {
 	if s.calm {
 		talk = 2
 	}
+	// In the end nobody helps a message that waits for room by ending the call: the room has to come.
+	waits := s.calm && !c.gone && (c.caller.next != nil || c.callee != nil && c.callee.next != nil)
 	switch ending := s.r.IntN(talk) == 0; {
-	case c.closed:
+	case c.closed, waits && c.next == nil:
 		return false
+	case waits:
+		return s.say(c)
 	case c == c.callee && (c.gone || ending && (c.heard || !s.calm || s.r.IntN(4) == 0)):
 		s.endCall(c)
 	case c == c.callee && s.calm && !c.heard && len(c.sent) > 0: // one that waits for its caller

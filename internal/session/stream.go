@@ -69,7 +69,7 @@ func (s *Session) PostMessage(st *Stream, payload []byte, encoding wire.Encoding
 		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, a.transfer.id, uint64(len(payload))
 		s.out.transfer.Charge(1, e.TransferSize)
 	}
-	a.window.Charge(1, uint64(s.append(e)))
+	a.window.Charge(1, uint64(s.append(e))+besideBytes)
 	if large {
 		s.startTransfer(a.transfer)
 	}

@@ -72,6 +72,7 @@ func (s *Session) raiseStream(st *Stream, bytes uint64) {
 // receiveStreamMessage takes a message of st; nil if the call is over.
 func (s *Session) receiveStreamMessage(st *Stream, size uint64) *Violation {
 	e := &s.in.env
+	size += besideBytes
 	ev := Event{Kind: e.Kind, ID: e.ID, Stream: st, Payload: e.Payload, Encoding: e.Encoding, Cost: Cost{mailbox: size}}
 	switch {
 	case st == nil:

@@ -2848,7 +2848,8 @@ func (x *End) GetTrailer() []*Metadata {
 	return nil
 }
 
-// Window is the window of one direction of a streaming call: how many bytes of messages may have been sent in all.
+// Window is the window of one direction of a streaming call: how many bytes of messages may have been sent in all. A message counts as the length
+// of its envelope and 64 bytes.
 type Window struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
