@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/idtable"
 )
 
 // Close ends the session in good order, for the reason e: what is queued is written, then a bye, then the stream ends.
@@ -53,10 +54,10 @@ func (l *Link) finish(e *endpoint.Error, streamErr error, broken bool) {
 		c := l.endSession(e, streamErr)
 		l.running.Lock()
 		calls := l.running.calls
-		l.running.calls = make(map[uint64]Running)
+		l.running.calls = idtable.Table[Running]{}
 		l.running.Unlock()
-		for _, r := range calls {
-			r.CancelCall(e)
+		for _, id := range calls.IDs() {
+			calls.Get(id).CancelCall(e)
 		}
 		if c != nil {
 			c.end()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/credit"
+	"github.com/parley-rpc/parley/internal/idtable"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -100,7 +101,7 @@ type Link struct {
 
 	running struct {
 		sync.Mutex
-		calls map[uint64]Running
+		calls idtable.Table[Running]
 	}
 }
 
@@ -113,7 +114,6 @@ func (l *Link) prepare() {
 	l.told = make(chan struct{})
 	l.life, l.endLife = context.WithCancel(context.Background())
 	l.flushed = make(chan struct{})
-	l.running.calls = make(map[uint64]Running)
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
 }
@@ -310,7 +310,7 @@ func (l *Link) Begin(n int, get func(i int) (id uint64, r Running)) {
 	l.running.Lock()
 	for i := range n {
 		if id, r := get(i); id != 0 {
-			l.running.calls[id] = r
+			l.running.calls.Put(id, r)
 		}
 	}
 	l.running.Unlock()
@@ -327,7 +327,7 @@ func (l *Link) Begin(n int, get func(i int) (id uint64, r Running)) {
 // Reply answers an ask or lookup.
 func (l *Link) Reply(r *session.Reply) {
 	l.running.Lock()
-	delete(l.running.calls, r.ID)
+	l.running.calls.Delete(r.ID)
 	l.running.Unlock()
 	l.mu.Lock()
 	l.session.Reply(r)

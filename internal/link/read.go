@@ -139,7 +139,7 @@ func detachReply(ev *session.Event, frame int) bool {
 
 func (l *Link) cancel(id uint64) {
 	l.running.Lock()
-	r := l.running.calls[id]
+	r := l.running.calls.Get(id)
 	l.running.Unlock()
 	if r != nil {
 		r.CancelCall(nil)

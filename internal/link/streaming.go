@@ -114,7 +114,7 @@ func (l *Link) HalfClose(st *session.Stream) {
 // EndStream ends st, a callee's.
 func (l *Link) EndStream(st *session.Stream, status *spb.Status, trailer []wire.Metadata) {
 	l.running.Lock()
-	delete(l.running.calls, st.ID())
+	l.running.calls.Delete(st.ID())
 	l.running.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/idtable"
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
@@ -43,7 +44,7 @@ type asks struct {
 	lastID      uint64
 	unanswered  int                 // asks without a reply, whether somebody still waits for it or not
 	streams     map[uint64]struct{} // of them, the streaming calls
-	waiting     map[uint64]*Ask
+	waiting     idtable.Table[*Ask]
 	first, last *Ask // those with Expires, the earliest first
 }
 
@@ -51,7 +52,7 @@ func (l *asks) add(a *Ask) {
 	l.lastID++
 	l.unanswered++
 	a.id = l.lastID
-	l.waiting[a.id] = a
+	l.waiting.Put(a.id, a)
 	if a.Expires.IsZero() {
 		return
 	}
@@ -83,7 +84,7 @@ func (l *asks) answered(id uint64) {
 }
 
 func (l *asks) remove(a *Ask) {
-	delete(l.waiting, a.id)
+	l.waiting.Delete(a.id)
 	a.id = 0
 	if !a.listed {
 		return

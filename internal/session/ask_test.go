@@ -11,7 +11,7 @@ func TestExpiryOrder(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	l := asks{waiting: make(map[uint64]*Ask)}
+	l := asks{}
 	var all []*Ask
 	for range 100 {
 		a := &Ask{Expires: time.Unix(int64(r.IntN(20)), 0)}
@@ -30,7 +30,7 @@ func TestExpiryOrder(t *testing.T) {
 		last = a.Expires
 		l.remove(a)
 	}
-	if l.first != nil || l.last != nil || len(l.waiting) != 0 {
+	if l.first != nil || l.last != nil || l.waiting.Len() != 0 {
 		t.Errorf("all asks have gone, and the list is %+v", l)
 	}
 }

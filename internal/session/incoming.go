@@ -414,7 +414,7 @@ func (s *Session) receiveReply() *Violation {
 
 // deliverAnswer makes an event of a reply, a receipt or an end, if somebody waits for it.
 func (s *Session) deliverAnswer(ev *Event) {
-	a := s.asks.waiting[ev.ID]
+	a := s.asks.waiting.Get(ev.ID)
 	if a == nil {
 		s.counters.LateReplies++
 		return

@@ -51,7 +51,7 @@ func (s *Session) beginTransfer(ev *Event) *Violation {
 func (s *Session) beginReply(p *partial) {
 	in := &s.in
 	switch {
-	case s.asks.waiting[p.event.ID] == nil:
+	case s.asks.waiting.Get(p.event.ID) == nil:
 		p.unwanted = true
 		s.counters.LateReplies++
 	case in.replyBytes >= s.own.TransferBytes:
@@ -130,8 +130,8 @@ func (s *Session) HalfClosed(why *endpoint.Error) ([]Event, []Unanswered) {
 	s.in.events = s.in.events[:0]
 	s.in.ended = why
 	var asks []Unanswered
-	for _, id := range slices.Sorted(maps.Keys(s.asks.waiting)) {
-		u, _ := s.Abandon(s.asks.waiting[id])
+	for _, id := range s.asks.waiting.IDs() {
+		u, _ := s.Abandon(s.asks.waiting.Get(id))
 		asks = append(asks, u)
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.in.transfers)) {

@@ -319,7 +319,7 @@ func leftovers(s *Session) string {
 			fmt.Fprintf(&b, "%s: %d; ", what, n)
 		}
 	}
-	check("pending asks", len(s.asks.waiting))
+	check("pending asks", s.asks.waiting.Len())
 	check("asks that the peer has not answered", s.asks.unanswered)
 	if s.asks.first != nil || s.asks.last != nil {
 		b.WriteString("the list of expiring asks is not empty; ")

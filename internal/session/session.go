@@ -2,9 +2,7 @@ package session
 
 import (
 	"cmp"
-	"maps"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -79,7 +77,6 @@ func New(own, peer Limits) *Session {
 	s.out.routes = make(map[wire.Target]*route)
 	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
 	s.out.transfer = credit.NewWindow(math.MaxUint64, peer.TransferBytes)
-	s.asks.waiting = make(map[uint64]*Ask)
 	s.asks.streams = make(map[uint64]struct{})
 	s.in.streams = make(map[uint64]*Stream)
 	return s
@@ -184,8 +181,8 @@ func (s *Session) End(e *endpoint.Error) []Unanswered {
 		s.over = e
 	}
 	var asks []Unanswered
-	for _, id := range slices.Sorted(maps.Keys(s.asks.waiting)) {
-		u := s.end(s.asks.waiting[id])
+	for _, id := range s.asks.waiting.IDs() {
+		u := s.end(s.asks.waiting.Get(id))
 		u.Ask.transfer, u.Ask.account = nil, nil
 		if st := u.Ask.Stream; st != nil {
 			st.last, st.out.transfer = nil, nil
@@ -248,7 +245,7 @@ func (s *Session) Kept() uint64 {
 func (s *Session) OpenAsks() int { return s.in.open }
 
 // Pending returns how many asks of this side wait for a reply.
-func (s *Session) Pending() int { return len(s.asks.waiting) }
+func (s *Session) Pending() int { return s.asks.waiting.Len() }
 
 func sessionOver(e *endpoint.Error) *endpoint.Error {
 	return e.At(endpoint.PhaseQueued, endpoint.NotExecuted)

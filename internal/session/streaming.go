@@ -48,7 +48,7 @@ func (s *Session) receiveStreaming(size uint64) *Violation {
 // streamOf returns the call that an envelope belongs to, or nil, which is counted.
 func (s *Session) streamOf(e *wire.Envelope) *Stream {
 	if e.FromCallee {
-		if a := s.asks.waiting[e.ID]; a != nil && a.Stream != nil {
+		if a := s.asks.waiting.Get(e.ID); a != nil && a.Stream != nil {
 			return a.Stream
 		}
 		s.counters.LateReplies++
