@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-rpc/parley/internal/asproto"
 )
 
 // call is an ask on its way, without type parameters. It is the Completion of the ask.
@@ -141,7 +143,7 @@ func (c *call) decode(res proto.Message) *Error {
 	if o := c.options.more; o != nil && o.maxRecv > 0 && len(c.response.Payload) > o.maxRecv {
 		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(c.response.Payload), o.maxRecv), nil)
 	}
-	if err := proto.Unmarshal(c.response.Payload, res); err != nil {
+	if err := asproto.Unmarshal(c.response.Payload, res); err != nil {
 		return c.replyError(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
 	return nil

@@ -243,7 +243,7 @@ func (s *clientStream) receive(m any) error {
 	if o := s.options.more; o != nil && o.maxRecv > 0 && len(encoded) > o.maxRecv {
 		return s.mistake(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(encoded), o.maxRecv), nil)
 	}
-	if err := proto.Unmarshal(encoded, message); err != nil {
+	if err := asproto.Unmarshal(encoded, message); err != nil {
 		return s.mistake(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
 	s.told.InPayload(m, len(encoded))

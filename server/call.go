@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/asproto"
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/mailbox"
@@ -211,7 +212,7 @@ func (c *call) decode(req proto.Message) (err error) {
 	if c.encoding == wire.JSON {
 		err = protojson.Unmarshal(c.payload, req)
 	} else {
-		err = proto.Unmarshal(c.payload, req)
+		err = asproto.Unmarshal(c.payload, req)
 	}
 	c.payload = nil
 	if c.frame != nil { // a message that is never decoded leaves it to the garbage collector
