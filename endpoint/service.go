@@ -34,6 +34,7 @@ type ServiceMethod struct {
 	call       func(ctx context.Context, req proto.Message) (proto.Message, error)
 	stock      stockHandler     // instead of the two above
 	stream     *grpc.StreamDesc // instead of all three
+	impl       any              // of a stock server; nil for all else
 }
 
 // stockHandler is a handler as protoc-gen-go-grpc makes it, with its implementation. decode decodes the request into what it is given.
@@ -76,9 +77,7 @@ func ServiceOf(desc *grpc.ServiceDesc, impl any) (Service, error) {
 		})
 	}
 	for _, m := range desc.Streams {
-		handler := m.Handler
-		m.Handler = func(_ any, stream grpc.ServerStream) error { return handler(impl, stream) }
-		s.Methods = append(s.Methods, ServiceMethod{name: desc.ServiceName + "/" + m.StreamName, stream: &m})
+		s.Methods = append(s.Methods, ServiceMethod{name: desc.ServiceName + "/" + m.StreamName, stream: &m, impl: impl})
 	}
 	return s, nil
 }
@@ -92,9 +91,12 @@ func (m *ServiceMethod) IsStock() bool { return m.stock != nil }
 // IsStreaming reports whether the method is one of the streaming kinds. Then there is nothing but ServeStream.
 func (m *ServiceMethod) IsStreaming() bool { return m.stream != nil }
 
-// ServeStream runs the handler of a streaming method, inside interceptor unless that is nil. impl is what interceptors see as the server. It panics if the
-// handler or the interceptor does.
+// ServeStream runs the handler of a streaming method, inside interceptor unless that is nil. impl is what interceptors see as the server, but for that of a
+// stock server, of which they see its own: an endpoint may have several. It panics if the handler or the interceptor does.
 func (m *ServiceMethod) ServeStream(impl any, stream grpc.ServerStream, interceptor grpc.StreamServerInterceptor) error {
+	if m.impl != nil {
+		impl = m.impl
+	}
 	if interceptor == nil {
 		return m.stream.Handler(impl, stream)
 	}
