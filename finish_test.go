@@ -2,6 +2,7 @@ package parley_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -150,4 +151,44 @@ func TestSendAfterCancel(t *testing.T) {
 		}
 	}
 	w.end(t)
+}
+
+// selfish is a serial endpoint that calls itself.
+type selfish struct {
+	grpc_testing.UnimplementedTestServiceServer
+	call func(ctx context.Context) error
+}
+
+func (s *selfish) EmptyCall(ctx context.Context, _ *grpc_testing.Empty) (*grpc_testing.Empty, error) {
+	return &grpc_testing.Empty{}, s.call(ctx)
+}
+
+// TestOnFinishOfRefused: OnFinish is told of calls that do not even begin.
+func TestOnFinishOfRefused(t *testing.T) {
+	leaktest.Check(t)
+	env := newEnv(t)
+	ref, err := endpoint.NewClientRef("selfish", env.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := env.Conn(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stub := grpc_testing.NewTestServiceClient(conn)
+	told := make(chan error, 1)
+	on := grpc.OnFinish(func(err error) { told <- err })
+	grpc_testing.RegisterTestServiceServer(env.Endpoint("selfish"), &selfish{call: func(ctx context.Context) error {
+		_, err := stub.EmptyCall(ctx, &grpc_testing.Empty{}, on)
+		return err
+	}})
+	if _, err := stub.EmptyCall(soon(t), &grpc_testing.Empty{}); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("a serial endpoint that calls itself: %v", err)
+	}
+	wantFinish(t, "a call of itself", told, codes.FailedPrecondition)
+	if err := conn.Invoke(soon(t), grpc_testing.TestService_EmptyCall_FullMethodName, "no message", &grpc_testing.Empty{}, on); !errors.Is(err, endpoint.ErrInvalid) {
+		t.Errorf("what is no message: %v", err)
+	}
+	wantFinish(t, "what is no message", told, codes.InvalidArgument)
+	end(t, env)
 }

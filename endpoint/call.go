@@ -115,7 +115,7 @@ func (c *call) outcome() (any, *Error) {
 		return c.result, nil
 	}
 	res := c.core.newRes()
-	if err := c.decode(c.core.asProto(res)); err != nil {
+	if err := c.decode(c.core.asProto(res), asproto.UnmarshalNew); err != nil {
 		return nil, err
 	}
 	return res, nil
@@ -138,12 +138,12 @@ func (c *call) failure() *Error {
 	}
 }
 
-// decode decodes the reply of a call that is done, and has not failed, into res.
-func (c *call) decode(res proto.Message) *Error {
+// decode decodes the reply of a call that is done, and has not failed, into res, by unmarshal.
+func (c *call) decode(res proto.Message, unmarshal func([]byte, proto.Message) error) *Error {
 	if o := c.options.more; o != nil && o.maxRecv > 0 && len(c.response.Payload) > o.maxRecv {
 		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(c.response.Payload), o.maxRecv), nil)
 	}
-	if err := asproto.Unmarshal(c.response.Payload, res); err != nil {
+	if err := unmarshal(c.response.Payload, res); err != nil {
 		return c.replyError(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
 	return nil

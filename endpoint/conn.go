@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,11 +69,15 @@ func (c *Conn) core(method string, reply any) *methodCore {
 	if m, ok := asproto.Message(reply); ok { // invoke refuses what is none
 		t := m.ProtoReflect().Type() // and not m, which would be kept
 		made.reply = func() proto.Message { return t.New().Interface() }
+		if m.ProtoReflect().Interface() == m { // and not the message in something that has it embedded
+			made.resets = reflect.TypeOf(m)
+		}
 	}
 	made.inside = interceptionOf(made)
-	if c.methods.Add(1) > mostMethods { // a proxy may be told any names
+	if c.methods.Load() >= mostMethods { // a proxy may be told any names
 		return made
 	}
+	c.methods.Add(1)
 	core, _ := c.cores.LoadOrStore(method, made)
 	return core.(*methodCore)
 }
@@ -98,9 +103,19 @@ func newStubCore(b Bound, name string) *methodCore {
 // invoke makes a call as a stub does.
 func (c *methodCore) invoke(ctx context.Context, args, reply any, opts []grpc.CallOption) *Error {
 	if c.caller != nil && c.caller.WaitsForItself(ctx) {
-		return c.describe(errSelfAsk(), verbAsk, time.Now())
+		return c.refuse(opts, c.describe(errSelfAsk(), verbAsk, time.Now()))
 	}
 	return c.attempt(ctx, "", args, reply, opts, nil)
+}
+
+// refuse ends a call of a stub that does not begin, with err.
+func (c *methodCore) refuse(opts []grpc.CallOption, err *Error) *Error {
+	var o callOptions
+	if refused := o.take(opts, c.stub, new(Request)); refused != nil {
+		err = refused
+	}
+	o.more.finished(statusError(err))
+	return err
 }
 
 // attempt is invoke for any verb that has an answer, also where that is waited for on a goroutine of its own. handed is called when the message has been handed
@@ -121,6 +136,9 @@ func (c *methodCore) attempt(ctx context.Context, verb string, args, reply any, 
 func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOption, handed func()) *Error {
 	res, ok := asproto.Message(reply)
 	if _, too := asproto.Message(args); !ok || !too {
+		if err := c.options.take(opts, c.core.stub, new(Request)); err != nil { // OnFinish is among them
+			return err
+		}
 		return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T and %T must be protobuf messages", args, reply), Execution: NotExecuted}
 	}
 	c.start(ctx, args, opts, false, c.pending)
@@ -139,7 +157,16 @@ func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOpti
 	if c.verb == verbReceipt {
 		return nil
 	}
-	return c.decode(res)
+	return c.decode(res, c.core.unmarshalReply)
+}
+
+// unmarshalReply is proto.Unmarshal, which comes to the message's Reset by reflection where that is not needed.
+func (c *methodCore) unmarshalReply(b []byte, res proto.Message) error {
+	if reflect.TypeOf(res) != c.resets {
+		return proto.Unmarshal(b, res)
+	}
+	proto.Reset(res)
+	return asproto.UnmarshalNew(b, res)
 }
 
 // statusError returns what a stub returns: the very status of a handler's error, and Parley's own error otherwise.

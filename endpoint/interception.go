@@ -35,9 +35,19 @@ func interceptionOf(inner *methodCore) *interception {
 
 // around runs the interceptors around attempt.
 func (i *interception) around(ctx context.Context, req, reply any, opts []grpc.CallOption, attempt func(ctx context.Context, req, reply any, opts []grpc.CallOption) error) error {
-	return i.run(WithTarget(ctx, i.inner.ref), "/"+i.inner.name, req, reply, i.cc, func(ctx context.Context, _ string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+	full := "/" + i.inner.name
+	return i.run(WithTarget(ctx, i.inner.ref), full, req, reply, i.cc, func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+		if method != full {
+			return errRenamed(full, method)
+		}
 		return attempt(ctx, req, reply, opts)
 	}, opts...)
+}
+
+// errRenamed is the error of a call whose method an interceptor has changed: that another one runs than the caller has asked for is not supported, and it must
+// not be the old one silently.
+func errRenamed(from, to string) *Error {
+	return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("an interceptor has changed the method %s to %.200q", from, to), Phase: PhaseQueued, Execution: NotExecuted}
 }
 
 // send sends inside the interceptors, for a verb. The reply that they see stays empty.

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type methodCore struct {
 	asProto func(res any) proto.Message
 	reply   func() proto.Message                            // a new one
 	fake    func(ctx context.Context, req any) (any, error) // instead of caller
+	resets  reflect.Type                                    // of replies of stubs that are messages themselves; nil if none is known
 	stub    bool                                            // of a Conn, or of streaming calls: knows more call options
 	calls   sync.Pool                                       // of *call, those of askSync
 	watches watches                                         // of those of Ask

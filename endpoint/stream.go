@@ -96,7 +96,14 @@ func (s *clientStream) open(r Request) (err *Error) {
 
 // stream opens a streaming call, inside the interceptor if there is one.
 func (c *methodCore) stream(ctx context.Context, desc *grpc.StreamDesc, opts []grpc.CallOption) (grpc.ClientStream, error) {
-	open := func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	full := ""
+	if c != nil {
+		full = "/" + c.name
+	}
+	open := func(ctx context.Context, desc *grpc.StreamDesc, _ *grpc.ClientConn, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		if method != full {
+			return nil, statusError(c.describe(errRenamed(full, method), verbStream, time.Time{}))
+		}
 		s, err := c.newStream(ctx, desc, opts)
 		if err != nil {
 			return nil, statusError(err)
@@ -105,10 +112,10 @@ func (c *methodCore) stream(ctx context.Context, desc *grpc.StreamDesc, opts []g
 	}
 	if c != nil && c.caller != nil {
 		if interceptor, cc := c.caller.StreamInterceptor(); interceptor != nil {
-			return interceptor(WithTarget(ctx, c.ref), desc, cc, "/"+c.name, open, opts...)
+			return interceptor(WithTarget(ctx, c.ref), desc, cc, full, open, opts...)
 		}
 	}
-	return open(ctx, desc, nil, "", opts...)
+	return open(ctx, desc, nil, full, opts...)
 }
 
 // Header implements grpc.ClientStream: it waits for the headers, a message or the end. As with grpc-go, an error comes from RecvMsg only.
@@ -243,7 +250,7 @@ func (s *clientStream) receive(m any) error {
 	if o := s.options.more; o != nil && o.maxRecv > 0 && len(encoded) > o.maxRecv {
 		return s.mistake(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(encoded), o.maxRecv), nil)
 	}
-	if err := asproto.Unmarshal(encoded, message); err != nil {
+	if err := proto.Unmarshal(encoded, message); err != nil {
 		return s.mistake(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
 	s.told.InPayload(m, len(encoded))

@@ -209,10 +209,13 @@ func (c *call) Stream() grpc.ServerStream {
 // decode decodes the request, once.
 func (c *call) decode(req proto.Message) (err error) {
 	size := len(c.payload)
-	if c.encoding == wire.JSON {
+	switch {
+	case c.encoding == wire.JSON:
 		err = protojson.Unmarshal(c.payload, req)
-	} else {
-		err = asproto.Unmarshal(c.payload, req)
+	case c.method.IsStock(): // which brings its own request
+		err = proto.Unmarshal(c.payload, req)
+	default:
+		err = asproto.UnmarshalNew(c.payload, req)
 	}
 	c.payload = nil
 	if c.frame != nil { // a message that is never decoded leaves it to the garbage collector

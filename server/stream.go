@@ -285,7 +285,7 @@ func decode(got inbox.Message, m proto.Message) error {
 	if got.JSON {
 		return protojson.Unmarshal(got.Payload, m)
 	}
-	return asproto.Unmarshal(got.Payload, m)
+	return proto.Unmarshal(got.Payload, m)
 }
 
 // peerAnswers answers a peer.

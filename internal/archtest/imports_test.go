@@ -13,7 +13,7 @@ import (
 // decision: docs/design.md has the reasons.
 var allowed = map[string][]string{
 	".":                   {"client", "endpoint", "internal/introspect", "internal/link", "internal/rpcstats", "internal/session", "internal/wire", "server"},
-	"client":              {"endpoint", "internal/asproto", "internal/credit", "internal/inbox", "internal/link", "internal/payload", "internal/rpcstats", "internal/session", "internal/wire"},
+	"client":              {"endpoint", "internal/credit", "internal/inbox", "internal/link", "internal/payload", "internal/rpcstats", "internal/session", "internal/wire"},
 	"endpoint":            {"gen/parley/v1", "internal/asproto", "internal/callctx", "internal/identity", "internal/rpcstats"},
 	"internal/asproto":    {},
 	"internal/callctx":    {},

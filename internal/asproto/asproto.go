@@ -18,11 +18,8 @@ func Message(v any) (proto.Message, bool) {
 	}
 }
 
-// Unmarshal is proto.Unmarshal, at two thirds of its price for a small message: it resets m by its own method, to which package proto only comes by
-// reflection.
-func Unmarshal(b []byte, m proto.Message) error {
-	proto.Reset(m)
-	return merge.Unmarshal(b, m)
-}
+// UnmarshalNew is proto.Unmarshal for a message that is empty: it saves the Reset, to which package proto comes by reflection, and so a third of the price of
+// a small message.
+func UnmarshalNew(b []byte, m proto.Message) error { return merge.Unmarshal(b, m) }
 
 var merge = proto.UnmarshalOptions{Merge: true}
