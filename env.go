@@ -127,7 +127,7 @@ func (e *Env) Register(ctx context.Context, name string, impl any, services []en
 
 // Stop stops the endpoint of this Env that ref names. The name is free at once; what is queued is still handled, then OnStop
 // is called, and Stop returns. If ctx ends first it returns, and the rest goes on; inside a handler of the same endpoint it does not
-// wait. Stopping what is stopped already does nothing.
+// wait. Stopping what is stopped already does nothing. Handlers of two endpoints that stop each other's wait for each other, as long as ctx lets them.
 //
 // Errors: endpoint.ErrInvalid if the endpoint is not one of this Env; ErrTimeout and ErrCancelled.
 func (e *Env) Stop(ctx context.Context, ref endpoint.Ref) error {

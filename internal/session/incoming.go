@@ -254,10 +254,14 @@ func (in *incoming) remaining() uint64 {
 
 // less returns a remaining time, in microseconds, that much later: at least 1, as 0 is for ever.
 func less(remaining, later uint64) uint64 {
-	if remaining == 0 {
+	switch {
+	case remaining == 0:
 		return 0
+	case later >= remaining:
+		return 1
+	default:
+		return remaining - later
 	}
-	return max(remaining, later+1) - later
 }
 
 // newEvent appends an event. Most of those that were there before had only what every message sets anew, so there is little to
