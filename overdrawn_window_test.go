@@ -16,8 +16,9 @@ import (
 // anything of that waits; its session goes on, and a call whose messages are no longer than they may be is not harmed.
 func TestOverdrawnWindows(t *testing.T) {
 	h := newHost(t)
-	failed := make(chan error, 1)
+	entered, failed := make(chan struct{}, 1), make(chan error, 1)
 	grpc_testing.RegisterTestServiceServer(h.env.Endpoint("streams"), &duplex{full: func(stream duplexServer) error {
+		entered <- struct{}{}
 		<-stream.Context().Done() // until then it reads nothing
 		for {
 			if _, err := stream.Recv(); err != nil {
@@ -61,9 +62,11 @@ func TestOverdrawnWindows(t *testing.T) {
 	for range 5 { // the last overdraws the window by almost as much as is allowed
 		r.put(message(1, 65_400))
 	}
+	<-entered
 	const calls = 4
 	for id := uint64(2); id < 2+calls; id++ {
 		open(id)
+		<-entered // or the call is refused before it has a handler
 		r.put(message(id, 60_000))
 		r.put(message(id, 1_000_000))
 		if end := ended(id); codes.Code(end.GetStatus().GetCode()) != codes.ResourceExhausted {
