@@ -2,6 +2,7 @@ package parley
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -155,7 +156,7 @@ func (e *Env) Stop(ctx context.Context, ref endpoint.Ref) error {
 func (e *Env) Lookup(ctx context.Context, uri, service string) (endpoint.Bound, error) {
 	ref, err := endpoint.ParseRef(uri)
 	if err != nil {
-		return endpoint.Bound{}, err
+		return endpoint.Bound{}, &endpoint.Error{Reason: endpoint.ReasonInvalid, Verb: "lookup", Text: strings.TrimPrefix(err.Error(), "parley: "), Execution: endpoint.NotExecuted, Cause: err}
 	}
 	return e.LookupRef(ctx, ref, service)
 }
@@ -168,16 +169,17 @@ func (e *Env) LookupRef(ctx context.Context, ref endpoint.Ref, service string) (
 		return endpoint.Bound{}, err
 	}
 	var failed *endpoint.Error
+	var at endpoint.Caller
 	if e.isLocal(ref) {
-		failed = e.server.Lookup(ref.Name(), service)
+		failed, at = e.server.Lookup(ref.Name(), service), e.server.Caller(ref.Name())
 	} else {
-		failed = e.client.Lookup(ctx, ref, service)
+		failed, at = e.client.Lookup(ctx, ref, service), e.client.Caller(ref)
 	}
 	if failed == nil {
 		return b, nil
 	}
 	d := *failed
-	d.Verb, d.Endpoint, d.Method, d.Elapsed = "lookup", ref.String(), service, time.Since(started)
+	d.Verb, d.Endpoint, d.Method, d.Peer, d.Elapsed = "lookup", ref.String(), service, at.Peer(), time.Since(started)
 	return endpoint.Bound{}, &d
 }
 

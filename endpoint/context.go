@@ -30,7 +30,7 @@ func errNoHandler(name string) *Error {
 }
 
 func errSelfAsk() *Error {
-	return &Error{Reason: ReasonSelfAsk, Text: "it would wait for ever for its own mailbox", Execution: NotExecuted}
+	return &Error{Reason: ReasonSelfAsk, Text: "it would wait for ever for its own mailbox", Phase: PhaseQueued, Execution: NotExecuted}
 }
 
 // Release, called inside a handler with its context, lets the endpoint take its next message while this handler goes on;

@@ -88,7 +88,7 @@ func HandleClientStreaming[Req, Res any, PReq Message[Req], PRes Message[Res]](m
 			return err
 		}
 		if res == nil {
-			return &Error{Reason: ReasonUnencodable, Text: "the handler returned neither a reply nor an error", Phase: PhaseSent, Execution: MayHaveExecuted}
+			return noReply()
 		}
 		return stream.SendMsg(res)
 	})

@@ -140,7 +140,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	}
 	payload, encodeErr := proto.Marshal(r.Message)
 	if encodeErr != nil {
-		return failure(endpoint.ReasonUnencodable, endpoint.NotExecuted, "request: %v", encodeErr)
+		return failure(endpoint.ReasonUnencodable, endpoint.NotExecuted, "request: %v", encodeErr).At(endpoint.PhaseQueued, endpoint.NotExecuted)
 	}
 	if limit := l.server.config.Link.Limits.MessageBytes; uint64(len(payload)) > limit {
 		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "%d bytes, where the receiver allows %d", len(payload), limit)

@@ -20,6 +20,9 @@ import (
 // own.
 func handlerError(err error) *endpoint.Error {
 	e := endpoint.AsError(err)
+	if e.Cause == endpoint.ErrNoReply {
+		return e
+	}
 	st := e.GRPCStatus().Proto()
 	if st.GetCode() == int32(codes.OK) {
 		return endpoint.HandlerError(status.New(codes.Unknown, "the handler returned an error whose status is OK: "+err.Error()))
