@@ -27,6 +27,15 @@ func TestErrorsName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	between, err := sayhiv1parley.RegisterSayHi(soon(t), host, "between", hiFunc(func(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		return boundAt(t, host, ref.Ref()).Hi.AskSync(ctx, r)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := boundAt(t, host, between.Ref()).Hi.AskSync(soon(t), &sayhiv1.HiRequest{}); errors.Is(err, endpoint.ErrUnencodable) || status.Code(err) != codes.Internal {
+		t.Errorf("what the one returns whom a handler has asked: %v, want the handler's answer", err)
+	}
 	for name, env := range map[string]*parley.Env{"locally": host, "remotely": caller} {
 		var e *endpoint.Error
 		bound := boundAt(t, env, ref.Ref())

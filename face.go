@@ -26,7 +26,8 @@ func ServerOptions(env *Env) []grpc.ServerOption {
 
 // RegisterServices registers on r, a gRPC server that was made without ServerOptions and does not serve yet, the services that endpoints of env
 // implement now, as ordinary gRPC services, and returns their names. Services that come later are not served, since grpc-go takes none while it serves;
-// with ServerOptions they are. As with those, unary interceptors of r do not run for them: what guards them belongs into WithUnaryInterceptors. What r has already stays its own, if r is a grpc.Server; what is registered there twice ends the program, as always.
+// with ServerOptions they are. As with those, unary interceptors of r do not run for them: what guards them belongs into WithUnaryInterceptors. What r
+// has already stays its own, if r is a grpc.Server; what is registered there twice ends the program, as always.
 func RegisterServices(env *Env, r grpc.ServiceRegistrar) []string {
 	taken := map[string]grpc.ServiceInfo{}
 	if s, ok := r.(reflection.ServiceInfoProvider); ok {

@@ -10,8 +10,8 @@ import (
 	"github.com/parley-rpc/parley/internal/rpcstats"
 )
 
-// Observe returns c, whose messages go to ref, with h told of every call. Of a send, and of what precedes the answer of an ask, it is told on the goroutine of the caller; of the answer on one
-// of the ask's own, so that it never holds up a session.
+// Observe returns c, whose messages go to ref, with h told of every call. Of a send, and of what precedes the answer of an ask, it is told on the goroutine of
+// the caller; of the answer on one of the ask's own, so that it never holds up a session.
 func Observe(c endpoint.Caller, ref endpoint.Ref, h stats.Handler) endpoint.Caller {
 	if h == nil {
 		return c

@@ -88,7 +88,7 @@ func HandleClientStreaming[Req, Res any, PReq Message[Req], PRes Message[Res]](m
 			return err
 		}
 		if res == nil {
-			return noReply()
+			return ErrNoReply
 		}
 		return stream.SendMsg(res)
 	})

@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 
@@ -52,18 +51,17 @@ func Handle[Req, Res any, PReq Message[Req], PRes Message[Res]](method string, h
 				return nil, err
 			}
 			if res == nil {
-				return nil, noReply()
+				return nil, ErrNoReply
 			}
 			return PRes(res), nil
 		},
 	}
 }
 
-// ErrNoReply is the cause of the error of a handler that has returned neither a reply nor an error. It is not the handler's own, whose error would be its answer.
-var ErrNoReply = errors.New("the handler returned neither a reply nor an error")
-
-func noReply() error {
-	return &Error{Reason: ReasonUnencodable, Text: ErrNoReply.Error(), Phase: PhaseSent, Execution: MayHaveExecuted, Cause: ErrNoReply}
+// ErrNoReply is the error of a handler that has returned neither a reply nor an error. It is an *Error that is ErrUnencodable, and not the handler's own, whose
+// error would be its answer.
+var ErrNoReply error = &Error{
+	Reason: ReasonUnencodable, Text: "the handler returned neither a reply nor an error", Phase: PhaseSent, Execution: MayHaveExecuted,
 }
 
 // ServiceOf returns the service that desc describes, for an implementation of a stock gRPC server, which becomes an endpoint unchanged.

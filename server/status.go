@@ -20,7 +20,7 @@ import (
 // own.
 func handlerError(err error) *endpoint.Error {
 	e := endpoint.AsError(err)
-	if e.Cause == endpoint.ErrNoReply {
+	if err == endpoint.ErrNoReply { // the very one: that of somebody whom the handler has asked is the handler's answer
 		return e
 	}
 	st := e.GRPCStatus().Proto()
