@@ -124,7 +124,7 @@ func (r *remote) Ask(ctx context.Context, q endpoint.Request, done endpoint.Comp
 	if !ok {
 		a = new(remoteAsk)
 	}
-	*a = remoteAsk{ask: session.Ask{Done: done}}
+	*a = remoteAsk{ask: session.Ask{Done: done, Shares: q.Shares}}
 	if err := r.post(ctx, &q, a); err != nil {
 		done.Complete(endpoint.Response{Err: err})
 	}

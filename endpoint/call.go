@@ -66,7 +66,7 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 		c.core.watches.add(ctx, c)
 	}
 	r.Started, r.Reuse = c.started, reuse
-	r.Receipt = c.verb == verbReceipt
+	r.Receipt, r.Shares = c.verb == verbReceipt, c.again
 	c.setting = settingAskTimeout
 	if !r.Deadline.IsZero() {
 		c.setting = settingContext
@@ -143,7 +143,11 @@ func (c *call) decode(res proto.Message, unmarshal func([]byte, proto.Message) e
 	if o := c.options.more; o != nil && o.maxRecv > 0 && len(c.response.Payload) > o.maxRecv {
 		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(c.response.Payload), o.maxRecv), nil)
 	}
-	if err := unmarshal(c.response.Payload, res); err != nil {
+	err := unmarshal(c.response.Payload, res)
+	if m := c.response.Shared; m != nil {
+		m.Release()
+	}
+	if err != nil {
 		return c.replyError(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
 	return nil

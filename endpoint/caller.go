@@ -134,12 +134,22 @@ type Request struct {
 	Receipt bool
 	// NoWait fails at once where the message would have to wait for a session or for room.
 	NoWait bool
+	// Shares says of an ask that its reply is decoded at once, and may be a part of memory that others use, too; see Response.
+	Shares bool
+}
+
+// Memory is what is used again when all have released it who use it. It may be called concurrently.
+type Memory interface {
+	Release()
 }
 
 // Response is the outcome of an ask.
 type Response struct {
-	// Payload is the encoded reply, which is the receiver's to keep.
+	// Payload is the encoded reply, which is the receiver's to keep if Shared is nil.
 	Payload []byte
+	// Shared is what Payload is a part of, if that is to be released when Payload is not needed any more. What is never released is left to the
+	// garbage collector. Nil for an ask that has not said that it shares.
+	Shared Memory
 	// JSON says that the reply is JSON, which only an ask in JSON should get.
 	JSON bool
 	// Header and Trailer are the reply's metadata.

@@ -7,35 +7,36 @@ import (
 	"github.com/parley-rpc/parley/internal/callctx"
 )
 
-// batchSize is how many calls are made at a time where a frame has that many messages.
-const batchSize = 16
+// batchSizes are how many calls are made at a time: as many as a frame still needs, but no more, as the calls of a batch are used again together. A
+// message that waits for long keeps no others then that never were.
+var batchSizes = [...]int{16, 4, 1}
 
 // callBatch is calls that are used again together, when the last of them has ended.
 type callBatch struct {
-	calls [batchSize]call
+	calls []call
+	pool  *sync.Pool // where it goes then
 	left  atomic.Int32
 }
 
-var callBatches = sync.Pool{New: func() any { return new(callBatch) }}
+// callBatches are those not in use, by their place in batchSizes.
+var callBatches [len(batchSizes)]sync.Pool
 
-// newCalls returns n calls with their contexts, n being at most batchSize.
+// newCalls returns some calls with their contexts, n at most; n is at least 1.
 func newCalls(n int) []call {
-	var calls []call
-	if n < batchSize {
-		calls = make([]call, n)
-	} else {
-		b := callBatches.Get().(*callBatch)
-		b.left.Store(batchSize)
-		calls = b.calls[:]
-		for i := range calls {
-			calls[i].batch = b
-		}
+	size := 0
+	for batchSizes[size] > n {
+		size++
 	}
-	contexts := make([]callctx.Context, n)
-	for i := range calls {
-		calls[i].ctx = &contexts[i]
+	b, ok := callBatches[size].Get().(*callBatch)
+	if !ok {
+		b = &callBatch{calls: make([]call, batchSizes[size]), pool: &callBatches[size]}
 	}
-	return calls
+	b.left.Store(int32(len(b.calls)))
+	contexts := make([]callctx.Context, len(b.calls))
+	for i := range b.calls {
+		b.calls[i].batch, b.calls[i].ctx = b, &contexts[i]
+	}
+	return b.calls
 }
 
 // end ends a call, which must not be used after it. What it points to is not cleared, which would cost a write barrier
@@ -46,6 +47,6 @@ func (c *call) end() {
 		c.stream, c.told = nil, nil
 	}
 	if b := c.batch; b != nil && b.left.Add(-1) == 0 {
-		callBatches.Put(b)
+		b.pool.Put(b)
 	}
 }

@@ -118,7 +118,7 @@ func wrongKind(m *offered) *endpoint.Error {
 // returned keeps no more than that alive.
 func (d *delivery) newCall() *call {
 	if len(d.calls) == 0 {
-		d.calls = newCalls(min(d.left, batchSize))
+		d.calls = newCalls(d.left)
 	}
 	c := &d.calls[0]
 	d.calls = d.calls[1:]

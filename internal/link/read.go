@@ -84,8 +84,8 @@ func (c *Carrier) carries() bool {
 	}
 }
 
-// dispatch acts on what a frame means, in order. It reports whether nobody uses the frame any more who has not retained it: those
-// who wait for a reply may keep it; whether the events have what should not be kept until they are used again; and why the peer has said bye.
+// dispatch acts on what a frame means, in order. It reports whether nobody uses the frame any more who has not retained it: futures
+// may keep it; whether the events have what should not be kept until they are used again; and why the peer has said bye.
 func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kept bool, bye *endpoint.Error) {
 	unused = true
 	run := 0 // the first event that has not been handed on
@@ -101,8 +101,16 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 		switch ev.Kind {
 		case wire.KindReply, wire.KindReceipt, wire.KindEnd:
 			flush(i)
-			unused = detachReply(ev, len(frame.Bytes)) && unused
-			ev.Ask.Done.Complete(response(ev))
+			r := response(ev)
+			switch {
+			case r.Payload == nil || len(r.Payload) > len(frame.Bytes): // it came in chunks
+			case ev.Ask.Shares:
+				frame.Retain(1)
+				r.Shared = frame
+			default:
+				unused = detachReply(&r, len(frame.Bytes)) && unused
+			}
+			ev.Ask.Done.Complete(r)
 		case wire.KindCancel:
 			flush(i)
 			l.cancel(ev.ID)
@@ -125,15 +133,12 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 
 // detachReply copies the payload of a reply that is a small part of its frame, which it would keep alive as a whole until somebody looks at it. It
 // reports whether the reply is no part of the frame.
-func detachReply(ev *session.Event, frame int) bool {
+func detachReply(r *endpoint.Response, frame int) bool {
 	const part = 4
-	if len(ev.Payload) > frame { // it came in chunks
-		return true
-	}
-	if len(ev.Payload)*part >= frame {
+	if len(r.Payload)*part >= frame {
 		return false
 	}
-	ev.Payload = bytes.Clone(ev.Payload)
+	r.Payload = bytes.Clone(r.Payload)
 	return true
 }
 

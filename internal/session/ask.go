@@ -16,6 +16,8 @@ type Ask struct {
 	// Expires is when the ask ends by itself; zero if only its context ends it. It is for the Env's default timeout, so that
 	// asks come nearly in its order.
 	Expires time.Time
+	// Shares says that the reply may be a part of the frame that brought it, as Done releases that soon.
+	Shares bool
 	// Stream makes it a streaming call; nil for all else.
 	Stream *Stream
 
