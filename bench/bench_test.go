@@ -2,73 +2,68 @@ package main
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/parley-rpc/parley/bench/internal/workload"
 )
 
-func open(tb testing.TB) *suite {
-	s, err := openSuite(tb.Context())
+func open(tb testing.TB, b benchmark) *measurement {
+	m, err := b.open(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		// The context of the test has ended by now.
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := s.close(ctx); err != nil {
+		// The context of the test has ended by now; this one gets a time of its own.
+		if err := m.close(context.Background()); err != nil {
 			tb.Error(err)
 		}
 	})
-	return s
+	return m
 }
 
 func benchmarkGroup(b *testing.B, group string) {
-	s := open(b)
-	for _, bench := range s.benchmarks {
+	for _, bench := range benchmarks() {
 		if name, ok := strings.CutPrefix(bench.name, group+"/"); ok {
-			b.Run(name, func(b *testing.B) { _ = bench.iterate(b.Context(), b) })
+			b.Run(name, func(b *testing.B) {
+				m := open(b, bench)
+				b.ResetTimer()
+				_ = m.iterate(b.Context(), b)
+				b.StopTimer()
+			})
 		}
 	}
 }
 
-func BenchmarkAsk1(b *testing.B)    { benchmarkGroup(b, "Ask1") }
-func BenchmarkAsk64(b *testing.B)   { benchmarkGroup(b, "Ask64") }
-func BenchmarkStub64(b *testing.B)  { benchmarkGroup(b, "Stub64") }
-func BenchmarkAsk512(b *testing.B)  { benchmarkGroup(b, "Ask512") }
-func BenchmarkAskPipe(b *testing.B) { benchmarkGroup(b, "AskPipe") }
-func BenchmarkSend(b *testing.B)    { benchmarkGroup(b, "Send") }
+func BenchmarkAsk1(b *testing.B)      { benchmarkGroup(b, "Ask1") }
+func BenchmarkAsk64(b *testing.B)     { benchmarkGroup(b, "Ask64") }
+func BenchmarkConcAsk64(b *testing.B) { benchmarkGroup(b, "ConcAsk64") }
+func BenchmarkStub64(b *testing.B)    { benchmarkGroup(b, "Stub64") }
+func BenchmarkAskPipe(b *testing.B)   { benchmarkGroup(b, "AskPipe") }
+func BenchmarkAsk512(b *testing.B)    { benchmarkGroup(b, "Ask512") }
+func BenchmarkTLSAsk64(b *testing.B)  { benchmarkGroup(b, "TLSAsk64") }
+func BenchmarkAsk1MiB(b *testing.B)   { benchmarkGroup(b, "Ask1MiB") }
+func BenchmarkSend(b *testing.B)      { benchmarkGroup(b, "Send") }
 
 // Every benchmark checks its own replies and counts, here for numbers of operations that do not divide by the callers,
 // below and above the number of asks outstanding.
 func TestWorkloadsLoseNothing(t *testing.T) {
-	s := open(t)
-	for _, b := range s.benchmarks {
+	for _, b := range benchmarks() {
 		t.Run(b.name, func(t *testing.T) {
-			for _, n := range []int{1, 3, outstanding + 1, 10_007} {
-				if err := b.run(t.Context(), n); err != nil {
+			m := open(t, b)
+			most := 5_003
+			switch {
+			case b.bytes == large:
+				most = 19
+			case strings.HasPrefix(b.name, "Ask1/"): // one at a time they take long
+				most = 1_009
+			}
+			for _, n := range []int{1, 3, workload.Outstanding + 1, 5_003} {
+				if err := m.do(t.Context(), min(n, most)); err != nil {
 					t.Fatalf("%d operations: %v", n, err)
 				}
-			}
-		})
-	}
-}
-
-func TestSinkReportsWhatIsWrong(t *testing.T) {
-	for name, messages := range map[string][]int{
-		"order":     {1, 0, 2},
-		"duplicate": {0, 1, 1},
-		"too few":   {0, 1},
-		"too many":  {0, 1, 2, 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var s sink
-			s.expect(3)
-			for _, i := range messages {
-				s.receive(sendRequests[i])
-			}
-			if err := s.check(); err == nil {
-				t.Error("no error")
 			}
 		})
 	}
@@ -82,7 +77,7 @@ func TestRatioIsTheMedianOfTheRounds(t *testing.T) {
 	}
 	r := ratio{name: "x", of: "a", over: "b", goal: 5}
 	v, ok := r.value(all)
-	if !ok || r.line(v) != "ratio x 4.00 goal 5" {
+	if !ok || r.line(v) != "ratio x 4.00 5" || r.check(v) == nil || r.check(5) != nil {
 		t.Errorf("got %q, %v", r.line(v), ok)
 	}
 	if _, ok := (ratio{of: "a", over: "c"}).value(all); ok {
@@ -90,14 +85,74 @@ func TestRatioIsTheMedianOfTheRounds(t *testing.T) {
 	}
 }
 
-func TestEveryRatioComparesBenchmarksThatExist(t *testing.T) {
+func TestBudgetIsOfTheMedianBeyondTheUsersOwn(t *testing.T) {
+	result := func(allocations uint64) testing.BenchmarkResult {
+		return testing.BenchmarkResult{N: 10, MemAllocs: allocations}
+	}
+	b := budget{name: "x", of: "a", users: 2, goal: 1}
+	v, ok := b.value(results{"a": {result(31), result(90), result(25)}})
+	if !ok || b.line(v) != "allocs x 1.10 1" || b.check(v) == nil || b.check(1) != nil {
+		t.Errorf("got %q, %v", b.line(v), ok)
+	}
+	if _, ok := b.value(results{}); ok {
+		t.Error("a budget of a benchmark that was not run has a value")
+	}
+}
+
+func TestReportFailsForGoalsThatAreMissed(t *testing.T) {
+	all := results{
+		"Ask64/parley":     {{N: 1, T: time.Second, MemAllocs: 9}},
+		"Ask64/grpc-unary": {{N: 1, T: 9 * time.Second}},
+	}
+	var out strings.Builder
+	if err := report(all, false, &out); err != nil {
+		t.Error(err)
+	}
+	if want := "ratio ask64/grpc-unary 9.00 10\nallocs ask64 3.00 2\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+	err := report(all, true, &out)
+	for _, missed := range []string{"ratio ask64/grpc-unary", "allocs ask64"} {
+		if err == nil || !strings.Contains(err.Error(), missed) {
+			t.Errorf("got %v, want it to tell of %s", err, missed)
+		}
+	}
+}
+
+func TestEveryGoalIsOfBenchmarksThatExist(t *testing.T) {
 	names := map[string]bool{}
-	for _, b := range open(t).benchmarks {
+	for _, b := range benchmarks() {
+		if names[b.name] {
+			t.Errorf("two benchmarks are called %s", b.name)
+		}
 		names[b.name] = true
 	}
-	for _, r := range ratios {
+	for _, r := range ratios() {
 		if !names[r.of] || !names[r.over] {
 			t.Errorf("ratio %s: no benchmark %q or %q", r.name, r.of, r.over)
 		}
+	}
+	for _, b := range budgets {
+		if !names[b.of] {
+			t.Errorf("allocs %s: no benchmark %q", b.name, b.of)
+		}
+	}
+}
+
+func TestOnlyWhatMatchesIsMeasured(t *testing.T) {
+	s, err := parse([]string{"-only", "^Send/parley$", "-rounds", "2", "-time", "1ns"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := run(t.Context(), s, &out); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(out.String(), "BenchmarkSend/parley") != 2 || strings.Count(out.String(), "Benchmark") != 2 {
+		t.Errorf("got %s", out.String())
+	}
+	s.only = regexp.MustCompile("nothing")
+	if err := run(t.Context(), s, &out); err == nil {
+		t.Error("no error when nothing matches")
 	}
 }

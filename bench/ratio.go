@@ -13,16 +13,6 @@ type ratio struct {
 	goal     float64 // 0 if the ratio is for information
 }
 
-var ratios = []ratio{
-	{"ask1/grpc-unary", "Ask1/parley", "Ask1/grpc-unary", 1.2},
-	{"ask1/grpc-stream-pingpong", "Ask1/parley", "Ask1/grpc-stream-pingpong", 0},
-	{"ask64/grpc-unary", "Ask64/parley", "Ask64/grpc-unary", 5},
-	{"stub64/grpc-unary", "Stub64/parley", "Ask64/grpc-unary", 5},
-	{"ask512/grpc-unary", "Ask512/parley", "Ask512/grpc-unary", 0},
-	{"askpipe/grpc-unary", "AskPipe/parley", "Ask64/grpc-unary", 7},
-	{"send/grpc-stream", "Send/parley", "Send/grpc-stream", 2},
-}
-
 // results are the results of each benchmark, by name, one a round.
 type results map[string][]testing.BenchmarkResult
 
@@ -44,7 +34,15 @@ func (r ratio) line(value float64) string {
 	if r.goal == 0 {
 		return fmt.Sprintf("ratio %s %.2f", r.name, value)
 	}
-	return fmt.Sprintf("ratio %s %.2f goal %g", r.name, value, r.goal)
+	return fmt.Sprintf("ratio %s %.2f %g", r.name, value, r.goal)
+}
+
+// check returns an error if the goal is missed.
+func (r ratio) check(value float64) error {
+	if value >= r.goal {
+		return nil
+	}
+	return fmt.Errorf("ratio %s is %.2f, below its goal %g", r.name, value, r.goal)
 }
 
 // nanoseconds returns the time of one operation, with its fraction.

@@ -43,7 +43,7 @@ type Client interface {
 	Caller(ctx context.Context, k int) (workload.Call, error)
 	// Send sends one message one way. It may buffer; Flush follows the last. ctx lasts until that Flush has returned.
 	Send(ctx context.Context, r *sayhiv1.HiRequest) error
-	// Flush has what was sent before leave this process. It does not wait until the server has it.
+	// Flush has what was sent before leave this process. It need not wait until the server has it.
 	Flush(ctx context.Context) error
 	// Close ends the client and reports whatever was lost or left.
 	Close(ctx context.Context) error
