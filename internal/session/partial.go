@@ -90,10 +90,7 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	p.unwanted = p.unwanted || p.event.Kind == wire.KindMessage && (st == nil || st.over)
 	p.got += uint64(len(e.Payload))
 	if !p.unwanted && p.event.Refused == nil {
-		if p.data == nil {
-			p.data = make([]byte, 0, min(p.size, reservedTransfer))
-		}
-		p.data = append(p.data, e.Payload...)
+		p.append(e.Payload)
 		in.partialBytes += uint64(len(e.Payload))
 	}
 	if p.got < p.size {
@@ -112,6 +109,15 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 		in.events = append(in.events, p.event)
 	}
 	return nil
+}
+
+// append adds a piece. Room is made as pieces come, as the size of the whole is but a claim; and by large steps, as what has come is copied each time.
+func (p *partial) append(piece []byte) {
+	if len(p.data)+len(piece) > cap(p.data) {
+		room := max(reservedTransfer, 4*uint64(len(p.data)))
+		p.data = append(make([]byte, 0, min(p.size, room)), p.data...)
+	}
+	p.data = append(p.data, piece...)
 }
 
 // receiveAbort takes the abort of a transfer.
