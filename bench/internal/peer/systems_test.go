@@ -153,7 +153,7 @@ func TestSystemsWorkOverTLS(t *testing.T) {
 func TestSystemsCarryPayloadsOfAnySize(t *testing.T) {
 	eachSystem(t, func(t *testing.T, s peer.System) {
 		open(t, s, peer.Options{}, 0).all(t, []int{101})
-		open(t, s, peer.Options{}, 1<<20).all(t, []int{3})
+		open(t, s, peer.Options{}, 128<<10).all(t, []int{3})
 	})
 }
 

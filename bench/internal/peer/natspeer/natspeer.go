@@ -2,8 +2,9 @@
 // clients that are, too. A message therefore crosses loopback twice on its way, as it does at users of NATS.
 //
 // Core NATS drops what a subscriber is too slow for: the client beyond the subscription's pending limits, which are lifted here, and
-// the server beyond 64 MB for a connection. Therefore the sender is paced by package pacing: now and then it asks the subscriber for
-// an answer, so that not more than 48 MiB, or 390,000 messages of 64 bytes, are underway. Much smaller windows make it slower.
+// the server beyond what it may hold for a connection, here 256 MiB instead of 64 MB. The sender is paced by package pacing: now and
+// then it asks the subscriber for an answer, so that not more than 128 MiB, or a million messages of 64 bytes, are underway.
+// Smaller windows make it slower: those of 24 MiB, by a tenth.
 //
 // Payloads have up to 8 MiB less the few bytes of their encoding, which is the most that NATS's server accepts without a warning.
 //
@@ -30,7 +31,7 @@ const (
 	echoSubject  = "sayhi.echo"
 	drainSubject = "sayhi.drain"
 	// windowBytes is what is published between two answers.
-	windowBytes = 24 << 20
+	windowBytes = 64 << 20
 	// startTimeout is how long the server may take to listen, if the context has no earlier deadline.
 	startTimeout = 30 * time.Second
 	// flushTimeout is how long a flush may take, if the context has no deadline, which NATS's client insists on.
@@ -49,6 +50,7 @@ func (System) Serve(ctx context.Context, o peer.Options, sink *workload.Sink) (p
 		Host:       "127.0.0.1",
 		Port:       natsserver.RANDOM_PORT,
 		MaxPayload: natsserver.MAX_PAYLOAD_MAX_SIZE,
+		MaxPending: 4 * windowBytes,
 		NoLog:      true,
 		NoSigs:     true,
 	}
