@@ -4,8 +4,12 @@ import (
 	"slices"
 
 	"github.com/parley-rpc/parley/bench/internal/peer"
+	"github.com/parley-rpc/parley/bench/internal/peer/drpcpeer"
 	"github.com/parley-rpc/parley/bench/internal/peer/grpcpeer"
+	"github.com/parley-rpc/parley/bench/internal/peer/hollywoodpeer"
+	"github.com/parley-rpc/parley/bench/internal/peer/natspeer"
 	"github.com/parley-rpc/parley/bench/internal/peer/parleypeer"
+	"github.com/parley-rpc/parley/bench/internal/peer/protoactorpeer"
 )
 
 // Sizes of payloads.
@@ -34,6 +38,10 @@ type rival struct {
 var rivals = []rival{
 	{grpcUnary, 10, 0},
 	{grpcStream, 0, 4},
+	{drpcpeer.System{}, 8, 3.5},
+	{hollywoodpeer.System{}, 8, 3.5},
+	{protoactorpeer.System{}, 4.5, 2.8},
+	{natspeer.System{}, 3.5, 1.8},
 }
 
 // systems returns all that a child process may be told to serve.

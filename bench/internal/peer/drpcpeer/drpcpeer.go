@@ -38,7 +38,7 @@ func (System) Serve(_ context.Context, o peer.Options, sink *workload.Sink) (pee
 	}
 	address := listener.Addr().String()
 	if o.TLS {
-		listener = tls.NewListener(listener, o.Certificate.Server())
+		listener = tls.NewListener(listener, o.Certificate.ServerConfig())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &server{address: address, cancel: cancel, served: make(chan struct{})}
@@ -53,7 +53,7 @@ func (System) Serve(_ context.Context, o peer.Options, sink *workload.Sink) (pee
 func (System) Dial(_ context.Context, address string, o peer.Options) (peer.Client, error) {
 	c := &client{address: address, callers: make(map[int]*stub)}
 	if o.TLS {
-		c.tls = o.Certificate.Client()
+		c.tls = o.Certificate.ClientConfig()
 	}
 	return c, nil
 }

@@ -130,9 +130,9 @@ func startEngine(o peer.Options) (*engine, error) {
 
 // bothEnds returns a configuration for listening and for dialling, as a remote has one for both.
 func bothEnds(c *peer.Certificate) *tls.Config {
-	config := c.Server()
-	config.RootCAs = c.Client().RootCAs
-	config.ServerName = c.Client().ServerName
+	config := c.ServerConfig()
+	config.RootCAs = c.ClientConfig().RootCAs
+	config.ServerName = c.ClientConfig().ServerName
 	return config
 }
 

@@ -28,7 +28,7 @@ func connect(ctx context.Context, address string, o peer.Options) (*connection, 
 		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
 	}
 	if o.TLS {
-		options = append(options, nats.Secure(o.Certificate.Client()))
+		options = append(options, nats.Secure(o.Certificate.ClientConfig()))
 	}
 	var err error
 	if c.Conn, err = nats.Connect("nats://"+address, options...); err != nil {

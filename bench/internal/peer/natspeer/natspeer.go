@@ -55,7 +55,7 @@ func (System) Serve(ctx context.Context, o peer.Options, sink *workload.Sink) (p
 		NoSigs:     true,
 	}
 	if o.TLS {
-		options.TLS, options.TLSConfig = true, o.Certificate.Server()
+		options.TLS, options.TLSConfig = true, o.Certificate.ServerConfig()
 		options.TLSTimeout = startTimeout.Seconds()
 	}
 	broker, err := natsserver.NewServer(options)

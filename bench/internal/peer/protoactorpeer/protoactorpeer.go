@@ -103,8 +103,8 @@ func startNode(o peer.Options) *node {
 	server := []grpc.ServerOption{grpc.MaxRecvMsgSize(math.MaxInt32)}
 	dial := insecure.NewCredentials()
 	if o.TLS {
-		server = append(server, grpc.Creds(credentials.NewTLS(o.Certificate.Server())))
-		dial = credentials.NewTLS(o.Certificate.Client())
+		server = append(server, grpc.Creds(credentials.NewTLS(o.Certificate.ServerConfig())))
+		dial = credentials.NewTLS(o.Certificate.ClientConfig())
 	}
 	r := remote.NewRemote(system, remote.Configure("127.0.0.1", 0,
 		remote.WithServerOptions(server...),
