@@ -34,8 +34,9 @@ type Config struct {
 	// Grace is the time after the last operation was due in which those still waiting are started and those outstanding may end.
 	// The default is 1 s.
 	Grace time.Duration
-	// Tick is the least time between two wakes of the pacer, each of which starts all that is due: a bound for what pacing costs, and
-	// for what it adds to the latency of a system that is idle. The default is 250 µs.
+	// Tick is the least time between two wakes of the pacer, each of which starts all that is due. It bounds what pacing adds to the
+	// latency of a system that is idle, on average half of it, and what pacing costs: while nothing else keeps the process awake, a wake
+	// takes some 80 µs of processor time. The default is 500 µs.
 	Tick time.Duration
 	// Poisson makes the operations due at random, independent of each other, as of many users; else they are due in equal intervals.
 	Poisson bool
@@ -60,7 +61,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Grace = time.Second
 	}
 	if c.Tick == 0 {
-		c.Tick = 250 * time.Microsecond
+		c.Tick = 500 * time.Microsecond
 	}
 	return c, nil
 }
