@@ -1,0 +1,156 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// figureDir is where the figures are, below benchmarks.md.
+const figureDir = "benchmarks"
+
+// The files of the figures.
+const (
+	fileThroughput  = "throughput.svg"
+	fileLatencyP50  = "latency-p50.svg"
+	fileLatencyP99  = "latency-p99.svg"
+	fileLatencyP999 = "latency-p999.svg"
+	fileCostCPU     = "cost-cpu.svg"
+	fileCostWall    = "cost-wall.svg"
+	fileMemory      = "memory.svg"
+	fileFanout      = "fanout.svg"
+)
+
+// figureFiles returns all that a report can have.
+func figureFiles() []string {
+	return []string{
+		fileThroughput, fileLatencyP50, fileLatencyP99, fileLatencyP999,
+		fileCostCPU, fileCostWall, fileMemory, fileFanout,
+	}
+}
+
+// Figure is a picture of the report.
+type Figure struct {
+	File string // its name, without a directory
+	SVG  []byte
+}
+
+// Figures draws those that d has results for. A number on a logarithmic axis must be above 0, except a payload.
+func Figures(d Data) ([]Figure, error) {
+	if err := d.Validate(); err != nil {
+		return nil, err
+	}
+	var figures []Figure
+	for _, c := range d.charts() {
+		svg, err := c.draw()
+		if err != nil {
+			return nil, fmt.Errorf("report: draw %s: %w", c.file, err)
+		}
+		figures = append(figures, Figure{c.file, svg})
+	}
+	return figures, nil
+}
+
+// charts returns those that are not empty.
+func (d Data) charts() []*chart {
+	all := []*chart{
+		d.throughputChart(),
+		d.latencyChart(fileLatencyP50, "Median latency", func(l Latency) float64 { return l.P50 }),
+		d.latencyChart(fileLatencyP99, "99th percentile of latency", func(l Latency) float64 { return l.P99 }),
+		d.latencyChart(fileLatencyP999, "99.9th percentile of latency", func(l Latency) float64 { return l.P999 }),
+		d.costChart(fileCostCPU, "Processor time of an operation", func(c Cost) *float64 { return c.CPU }),
+		d.costChart(fileCostWall, "Elapsed time of an operation", func(c Cost) *float64 { return c.Wall }),
+		d.memoryChart(),
+		d.fanoutChart(),
+	}
+	return slices.DeleteFunc(all, func(c *chart) bool { return len(c.series) == 0 })
+}
+
+// perSystem makes a series for each system that has points, in order.
+func (d Data) perSystem(c *chart, points map[string][]point) *chart {
+	for i, s := range d.Systems {
+		if len(points[s.Name]) > 0 {
+			c.series = append(c.series, series{name: s.Name, colour: i, points: points[s.Name]})
+		}
+	}
+	return c
+}
+
+func (d Data) throughputChart() *chart {
+	points := map[string][]point{}
+	for _, v := range d.Throughput {
+		points[v.System] = append(points[v.System], point{float64(v.Callers), v.PerSecond})
+	}
+	return d.perSystem(&chart{
+		file: fileThroughput, title: "Throughput against concurrent callers",
+		x: axis{"concurrent callers", tickCount}, y: axis{"calls per second", tickCount},
+	}, points)
+}
+
+func (d Data) latencyChart(file, title string, of func(Latency) float64) *chart {
+	points := map[string][]point{}
+	for _, v := range d.Latency {
+		points[v.System] = append(points[v.System], point{v.Offered, of(v)})
+	}
+	return d.perSystem(&chart{
+		file: file, title: title + " against load",
+		x: axis{"offered load (calls per second)", tickCount}, y: axis{"latency since the call was due", tickTime},
+	}, points)
+}
+
+func (d Data) costChart(file, title string, of func(Cost) *float64) *chart {
+	points := map[string][]point{}
+	for _, v := range d.Cost {
+		if y := of(v); y != nil {
+			points[v.System] = append(points[v.System], point{float64(v.PayloadBytes), *y})
+		}
+	}
+	return d.perSystem(&chart{
+		file: file, title: title + " against payload", zero: true,
+		x: axis{"payload (bytes)", tickCount}, y: axis{"time per operation", tickTime},
+	}, points)
+}
+
+func (d Data) memoryChart() *chart {
+	points := map[string][]point{}
+	for _, v := range d.Memory {
+		points[v.System] = append(points[v.System], point{float64(v.Sessions), v.BytesPerSession})
+	}
+	return d.perSystem(&chart{
+		file: fileMemory, title: "Memory of a session against open sessions",
+		x: axis{"open sessions", tickCount}, y: axis{"bytes per session, both ends", tickBytes},
+	}, points)
+}
+
+// fanoutChart has a series for each system and number of sessions: the colour is that of the system, the dashes are that of the number.
+func (d Data) fanoutChart() *chart {
+	type key struct{ system, sessions int }
+	points := map[key][]point{}
+	var keys []key
+	var numbers []int
+	for _, v := range d.Fanout {
+		k := key{d.order(v.System), v.Sessions}
+		if points[k] == nil {
+			keys = append(keys, k)
+		}
+		points[k] = append(points[k], point{float64(v.Endpoints), v.Wall})
+		numbers = append(numbers, v.Sessions)
+	}
+	slices.Sort(numbers)
+	numbers = slices.Compact(numbers)
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.system, b.system), cmp.Compare(a.sessions, b.sessions))
+	})
+	c := &chart{
+		file: fileFanout, title: "Elapsed time of a message against endpoints and sessions",
+		x: axis{"endpoints", tickCount}, y: axis{"time per message", tickTime},
+	}
+	for _, k := range keys {
+		name := fmt.Sprintf("%s, %s sessions", d.Systems[k.system].Name, whole(k.sessions))
+		if k.sessions == 1 {
+			name = d.Systems[k.system].Name + ", 1 session"
+		}
+		c.series = append(c.series, series{name: name, colour: k.system, dashes: slices.Index(numbers, k.sessions), points: points[k]})
+	}
+	return c
+}
