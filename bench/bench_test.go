@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-rpc/parley/bench/internal/peer/protoactorpeer"
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
 
@@ -52,6 +53,9 @@ func BenchmarkSend(b *testing.B)      { benchmarkGroup(b, "Send") }
 func TestWorkloadsLoseNothing(t *testing.T) {
 	for _, b := range benchmarks() {
 		t.Run(b.name, func(t *testing.T) {
+			if _, races := b.system.(protoactorpeer.System); races && protoactorpeer.Races {
+				t.Skip("see protoactorpeer.Races")
+			}
 			m := open(t, b)
 			most := 5_003
 			switch {
