@@ -1,0 +1,137 @@
+package fairness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
+)
+
+const (
+	// fillers is how many senders fill a mailbox, and then wait for room.
+	fillers = 4
+	// standstill is for how long no message is accepted when a mailbox counts as full.
+	standstill = 20 * time.Millisecond
+	// loadTimeout bounds the building up of a load and, once more, its end. Only a hang meets it.
+	loadTimeout = time.Minute
+)
+
+// load is what keeps the second endpoint of a system busy.
+type load struct {
+	system  system
+	before  int          // messages taken before
+	blocked bool         // the consumer is
+	sent    atomic.Int64 // messages accepted
+	full    int64        // messages that were accepted when nothing more was
+	bytes   int64        // of a message
+	stop    atomic.Bool
+	failed  chan error // gets the outcome of each sender
+	senders int
+	cancel  context.CancelFunc // of the context of the senders
+	wg      sync.WaitGroup
+}
+
+// begin starts senders, which send messages of that size until the load ends.
+func begin(ctx context.Context, s system, senders, bytes int) *load {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &load{system: s, before: s.consumer().count(), bytes: int64(bytes), failed: make(chan error, senders), senders: senders, cancel: cancel}
+	message := &sayhiv1.HiRequest{Msg: strings.Repeat("y", bytes)}
+	for range senders {
+		l.wg.Go(func() { l.failed <- l.send(ctx, message) })
+	}
+	return l
+}
+
+func (l *load) send(ctx context.Context, message *sayhiv1.HiRequest) error {
+	for !l.stop.Load() {
+		if err := l.system.send(ctx, message); err != nil {
+			return fmt.Errorf("sending %d bytes: %w", len(message.GetMsg()), err)
+		}
+		l.sent.Add(1)
+	}
+	return nil
+}
+
+// bulk sends one huge message after the other. It returns when the first has been taken.
+func bulk(ctx context.Context, c Config, s system) (*load, error) {
+	l := begin(ctx, s, 1, c.BulkBytes)
+	for s.consumer().count() == l.before {
+		if err := l.pause(ctx); err != nil {
+			return nil, errors.Join(err, l.abandon())
+		}
+	}
+	return l, nil
+}
+
+// fill blocks the consumer, and returns when no sender gets any further.
+func fill(ctx context.Context, c Config, s system) (*load, error) {
+	s.consumer().block()
+	l := begin(ctx, s, fillers, c.AskBytes)
+	l.blocked = true
+	for before := int64(-1); l.full == 0 || before != l.full; {
+		before = l.full
+		if err := l.pause(ctx); err != nil {
+			return nil, errors.Join(err, l.abandon())
+		}
+		l.full = l.sent.Load()
+	}
+	return l, nil
+}
+
+// pause waits a moment. It fails if a sender has.
+func (l *load) pause(ctx context.Context) error {
+	select {
+	case err := <-l.failed:
+		l.senders--
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(standstill):
+		return nil
+	}
+}
+
+// abandon ends the senders of a load that could not be built up.
+func (l *load) abandon() error {
+	if l.blocked {
+		l.system.consumer().unblock()
+	}
+	l.cancel()
+	l.wg.Wait()
+	return errors.New("the load could not be built up")
+}
+
+// end lets everything that was sent be taken, and returns its bytes.
+func (l *load) end(ctx context.Context) (int64, error) {
+	defer l.cancel()
+	ctx, cancel := context.WithTimeoutCause(ctx, loadTimeout, errors.New("the load did not end"))
+	defer cancel()
+	var err error
+	if l.blocked {
+		if sent := l.sent.Load(); sent != l.full {
+			err = fmt.Errorf("the mailbox was not full: %d messages were accepted after %d", sent-l.full, l.full)
+		}
+		l.system.consumer().unblock()
+	}
+	l.stop.Store(true)
+	for ; l.senders > 0; l.senders-- {
+		select {
+		case failed := <-l.failed:
+			err = errors.Join(err, failed)
+		case <-ctx.Done():
+			l.cancel()
+			err = errors.Join(err, <-l.failed)
+		}
+	}
+	l.wg.Wait()
+	sent := l.sent.Load()
+	if err == nil {
+		err = l.system.consumer().wait(ctx, l.before+int(sent))
+	}
+	return sent * l.bytes, err
+}
