@@ -65,6 +65,8 @@ func TestRunMeasuresEveryLoadInBothWays(t *testing.T) {
 		parley-bulk/sequential parley-bulk/open-loop
 		parley-full/sequential parley-full/open-loop
 		parley-bulk-elsewhere/sequential parley-bulk-elsewhere/open-loop
+		parley-bulk-text/sequential parley-bulk-text/open-loop
+		parley-bulk-text-elsewhere/sequential parley-bulk-text-elsewhere/open-loop
 		grpc-stream/sequential grpc-stream/open-loop
 		grpc-stream-bulk/sequential grpc-stream-bulk/open-loop
 		grpc-stream-full/sequential grpc-stream-full/open-loop`)

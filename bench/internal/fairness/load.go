@@ -9,7 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
 const (
@@ -17,6 +18,8 @@ const (
 	fillers = 4
 	// standstill is for how long no message is accepted when a mailbox counts as full.
 	standstill = 20 * time.Millisecond
+	// partBytes is the length of a part of a huge message.
+	partBytes = 64 << 10
 	// loadTimeout bounds the building up of a load and, once more, its end. Only a hang meets it.
 	loadTimeout = time.Minute
 )
@@ -36,30 +39,55 @@ type load struct {
 	wg      sync.WaitGroup
 }
 
-// begin starts senders, which send messages of that size until the load ends.
-func begin(ctx context.Context, s system, senders, bytes int) *load {
+// newMessage returns a message of those texts. It is a FieldMask because that is a list of texts of any length.
+func newMessage(texts ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: texts} }
+
+// inParts returns a message of that many bytes in texts of part bytes.
+func inParts(bytes, part int) *fieldmaskpb.FieldMask {
+	text := strings.Repeat("y", part)
+	var texts []string
+	for ; bytes > 0; bytes -= part {
+		texts = append(texts, text[:min(part, bytes)])
+	}
+	return newMessage(texts...)
+}
+
+// begin starts senders, which send message until the load ends.
+func begin(ctx context.Context, s system, senders int, message *fieldmaskpb.FieldMask) *load {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &load{system: s, before: s.consumer().count(), bytes: int64(bytes), failed: make(chan error, senders), senders: senders, cancel: cancel}
-	message := &sayhiv1.HiRequest{Msg: strings.Repeat("y", bytes)}
+	l := &load{
+		system: s, before: s.consumer().count(), bytes: int64(proto.Size(message)),
+		failed: make(chan error, senders), senders: senders, cancel: cancel,
+	}
 	for range senders {
 		l.wg.Go(func() { l.failed <- l.send(ctx, message) })
 	}
 	return l
 }
 
-func (l *load) send(ctx context.Context, message *sayhiv1.HiRequest) error {
+func (l *load) send(ctx context.Context, message *fieldmaskpb.FieldMask) error {
 	for !l.stop.Load() {
 		if err := l.system.send(ctx, message); err != nil {
-			return fmt.Errorf("sending %d bytes: %w", len(message.GetMsg()), err)
+			return fmt.Errorf("sending %d bytes: %w", l.bytes, err)
 		}
 		l.sent.Add(1)
 	}
 	return nil
 }
 
-// bulk sends one huge message after the other. It returns when the first has been taken.
+// bulk sends one huge message after the other, of many parts.
 func bulk(ctx context.Context, c Config, s system) (*load, error) {
-	l := begin(ctx, s, 1, c.BulkBytes)
+	return huge(ctx, s, inParts(c.BulkBytes, partBytes))
+}
+
+// bulkText sends one huge message after the other, of one text.
+func bulkText(ctx context.Context, c Config, s system) (*load, error) {
+	return huge(ctx, s, inParts(c.BulkBytes, c.BulkBytes))
+}
+
+// huge returns when the first message has been taken.
+func huge(ctx context.Context, s system, message *fieldmaskpb.FieldMask) (*load, error) {
+	l := begin(ctx, s, 1, message)
 	for s.consumer().count() == l.before {
 		if err := l.pause(ctx); err != nil {
 			return nil, errors.Join(err, l.abandon())
@@ -71,7 +99,7 @@ func bulk(ctx context.Context, c Config, s system) (*load, error) {
 // fill blocks the consumer, and returns when no sender gets any further.
 func fill(ctx context.Context, c Config, s system) (*load, error) {
 	s.consumer().block()
-	l := begin(ctx, s, fillers, c.AskBytes)
+	l := begin(ctx, s, fillers, inParts(c.AskBytes, c.AskBytes))
 	l.blocked = true
 	for before := int64(-1); l.full == 0 || before != l.full; {
 		before = l.full

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
 )
@@ -20,7 +21,7 @@ const (
 	muxMethod  = "Connect"
 	// queued is how many messages may wait for an endpoint of the multiplexer before its reader does.
 	queued = 1024
-	// headerBytes begin each ask and each reply: its number, in hexadecimal digits. Messages of the second endpoint begin with something else.
+	// headerBytes begin the text of each ask and each reply: its number, in hexadecimal digits. Messages of the second endpoint begin with something else.
 	headerBytes = 16
 )
 
@@ -43,7 +44,7 @@ type multiplexer struct {
 
 // outgoing is a message on its way to the stream's writer.
 type outgoing struct {
-	message *sayhiv1.HiRequest
+	message *fieldmaskpb.FieldMask
 	done    chan error // gets the outcome; has room for it
 }
 
@@ -82,7 +83,7 @@ func openMultiplexer(ctx context.Context, c Config) (system, error) {
 
 // serve is the server's side: a reader, and a goroutine an endpoint behind a bounded queue. A full queue stops the reader.
 func (m *multiplexer) serve(s grpc.ServerStream) error {
-	echo, slow := make(chan *sayhiv1.HiRequest, queued), make(chan *sayhiv1.HiRequest, queued)
+	echo, slow := make(chan *fieldmaskpb.FieldMask, queued), make(chan *fieldmaskpb.FieldMask, queued)
 	ctx, cancel := context.WithCancelCause(s.Context())
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -104,7 +105,7 @@ func (m *multiplexer) serve(s grpc.ServerStream) error {
 		}
 	})
 	for {
-		r := &sayhiv1.HiRequest{}
+		r := &fieldmaskpb.FieldMask{}
 		if err := s.RecvMsg(r); err != nil {
 			if err == io.EOF {
 				return nil
@@ -112,7 +113,7 @@ func (m *multiplexer) serve(s grpc.ServerStream) error {
 			return err
 		}
 		queue := slow
-		if number(r.GetMsg()) != 0 {
+		if number(r) != 0 {
 			queue = echo
 		}
 		select {
@@ -124,11 +125,11 @@ func (m *multiplexer) serve(s grpc.ServerStream) error {
 }
 
 // number returns the number that an ask or its reply has; 0 for any other message, which has none.
-func number(text string) uint64 {
-	if len(text) < headerBytes {
+func number(m *fieldmaskpb.FieldMask) uint64 {
+	if len(m.GetPaths()) != 1 || len(m.GetPaths()[0]) < headerBytes {
 		return 0
 	}
-	n, err := strconv.ParseUint(text[:headerBytes], 16, 64)
+	n, err := strconv.ParseUint(m.GetPaths()[0][:headerBytes], 16, 64)
 	if err != nil {
 		return 0
 	}
@@ -151,16 +152,16 @@ func (m *multiplexer) write() {
 func (m *multiplexer) read() {
 	defer close(m.over)
 	for {
-		r := &sayhiv1.HiRequest{}
+		r := &fieldmaskpb.FieldMask{}
 		if err := m.stream.RecvMsg(r); err != nil {
 			return
 		}
 		m.mu.Lock()
-		reply := m.pending[number(r.GetMsg())]
-		delete(m.pending, number(r.GetMsg()))
+		reply := m.pending[number(r)]
+		delete(m.pending, number(r))
 		m.mu.Unlock()
 		if reply != nil {
-			reply <- r.GetMsg()[headerBytes:]
+			reply <- r.GetPaths()[0][headerBytes:]
 		}
 	}
 }
@@ -177,7 +178,7 @@ func (m *multiplexer) ask(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.H
 		defer m.mu.Unlock()
 		delete(m.pending, n)
 	}()
-	if err := m.post(ctx, &sayhiv1.HiRequest{Msg: fmt.Sprintf("%0*x", headerBytes, n) + r.GetMsg()}); err != nil {
+	if err := m.post(ctx, newMessage(fmt.Sprintf("%0*x", headerBytes, n)+r.GetMsg())); err != nil {
 		return nil, err
 	}
 	select {
@@ -190,12 +191,12 @@ func (m *multiplexer) ask(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.H
 	}
 }
 
-func (m *multiplexer) send(ctx context.Context, r *sayhiv1.HiRequest) error {
+func (m *multiplexer) send(ctx context.Context, r *fieldmaskpb.FieldMask) error {
 	return m.post(ctx, r)
 }
 
 // post has a message written. If ctx ends meanwhile, it may still be.
-func (m *multiplexer) post(ctx context.Context, message *sayhiv1.HiRequest) error {
+func (m *multiplexer) post(ctx context.Context, message *fieldmaskpb.FieldMask) error {
 	o := outgoing{message: message, done: make(chan error, 1)}
 	select {
 	case m.out <- o:

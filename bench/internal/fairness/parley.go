@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
 	"github.com/parley-rpc/parley"
+	"github.com/parley-rpc/parley/endpoint"
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
 	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
 )
@@ -12,7 +16,8 @@ import (
 // session is two Envs with one session between them, with Parley's defaults: they allow messages of 128 MiB.
 type session struct {
 	server, client *parley.Env
-	echo, slow     sayhiv1parley.SayHiRef
+	echo           sayhiv1parley.SayHiRef
+	put            endpoint.Method[fieldmaskpb.FieldMask, emptypb.Empty] // of the second endpoint
 	taken          *consumer
 }
 
@@ -25,15 +30,11 @@ func (echoEndpoint) Hi(_ context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiRepl
 	return &sayhiv1.HiReply{Msg: r.GetMsg()}, nil
 }
 
-// slowEndpoint hands its messages to a consumer.
-type slowEndpoint struct {
-	sayhiv1parley.UnimplementedSayHi
-	taken *consumer
-}
-
-func (e slowEndpoint) Hi(ctx context.Context, _ *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
-	return &sayhiv1.HiReply{}, e.taken.take(ctx)
-}
+// The service of the second endpoint, which no .proto has.
+const (
+	putService = "parley.bench.Fairness"
+	putMethod  = putService + "/Put"
+)
 
 func openParley(ctx context.Context, c Config) (system, error) {
 	var opts []parley.Option
@@ -48,30 +49,42 @@ func openParley(ctx context.Context, c Config) (system, error) {
 	if s.client, err = parley.New(opts...); err != nil {
 		return nil, errors.Join(err, server.Shutdown(ctx))
 	}
-	if s.echo, err = s.host(ctx, "echo", echoEndpoint{}); err != nil {
-		return nil, errors.Join(err, s.close(ctx))
-	}
-	if s.slow, err = s.host(ctx, "slow", slowEndpoint{taken: s.taken}); err != nil {
+	if err := s.host(ctx); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
 	}
 	return s, nil
 }
 
-// host registers an endpoint at the server, and returns the client's Ref to it.
-func (s *session) host(ctx context.Context, name string, impl sayhiv1parley.SayHiEndpoint) (sayhiv1parley.SayHiRef, error) {
-	ref, err := sayhiv1parley.RegisterSayHi(ctx, s.server, name, impl)
+// host registers both endpoints at the server, and has the client find them.
+func (s *session) host(ctx context.Context) error {
+	ref, err := sayhiv1parley.RegisterSayHi(ctx, s.server, "echo", echoEndpoint{})
 	if err != nil {
-		return ref, err
+		return err
 	}
-	return sayhiv1parley.LookupSayHi(ctx, s.client, ref.Ref().String())
+	if s.echo, err = sayhiv1parley.LookupSayHi(ctx, s.client, ref.Ref().String()); err != nil {
+		return err
+	}
+	put := endpoint.Handle(putMethod, func(ctx context.Context, _ *fieldmaskpb.FieldMask) (*emptypb.Empty, error) {
+		return &emptypb.Empty{}, s.taken.take(ctx)
+	})
+	service := endpoint.Service{Name: putService, Methods: []endpoint.ServiceMethod{put}}
+	bound, err := s.server.Register(ctx, "slow", s.taken, []endpoint.Service{service})
+	if err != nil {
+		return err
+	}
+	if bound, err = s.client.Lookup(ctx, bound.Ref().String(), putService); err != nil {
+		return err
+	}
+	s.put = endpoint.NewMethod[fieldmaskpb.FieldMask, emptypb.Empty](bound, putMethod)
+	return nil
 }
 
 func (s *session) ask(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
 	return s.echo.Hi.AskSync(ctx, r)
 }
 
-func (s *session) send(ctx context.Context, r *sayhiv1.HiRequest) error {
-	return s.slow.Hi.Send(ctx, r)
+func (s *session) send(ctx context.Context, m *fieldmaskpb.FieldMask) error {
+	return s.put.Send(ctx, m)
 }
 
 func (s *session) consumer() *consumer { return s.taken }
