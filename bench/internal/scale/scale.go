@@ -37,18 +37,19 @@ type Config struct {
 	Inspect func(what string)
 }
 
-// Short returns the Config of a short run, of about a minute.
+// Short returns the Config of a short run, of less than a minute.
 func Short() Config {
 	return Config{
 		Endpoints: 10_000, Sessions: 1000, Many: 100_000, ManyTime: 20 * time.Second, ManyBytes: 1 << 30,
-		Callers: 64, Asks: 40_000, Messages: 20_000, Rounds: 5,
+		Callers: 64, Asks: 20_000, Messages: 10_000, Rounds: 3,
 	}
 }
 
 // Full returns the Config of a run with a million endpoints, of a few minutes.
 func Full() Config {
 	c := Short()
-	c.Many, c.ManyTime, c.ManyBytes, c.Rounds = 1_000_000, time.Minute, 8<<30, 9
+	c.Many, c.ManyTime, c.ManyBytes = 1_000_000, time.Minute, 8<<30
+	c.Asks, c.Messages, c.Rounds = 40_000, 20_000, 5
 	return c
 }
 

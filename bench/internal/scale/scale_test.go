@@ -72,6 +72,14 @@ func TestRunRefusesAnEmptyConfig(t *testing.T) {
 	}
 }
 
+func TestConfigsOfThePackageAreAccepted(t *testing.T) {
+	for name, c := range map[string]Config{"short": Short(), "full": Full(), "tiny": tiny()} {
+		if err := c.check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestTooFewFilesAreTold(t *testing.T) {
 	if err := checkFiles(1 << 40); err == nil {
 		t.Error("no error")
