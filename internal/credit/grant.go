@@ -9,12 +9,16 @@ type Grant struct {
 	gotMessages, gotBytes         uint64
 	// Until that much has come there is no need to look at what has been taken, which others are changing all the time.
 	mayMessages, mayBytes uint64
+	// When that much has come, the sender has used half of what it knows that it may.
+	tightMessages, tightBytes uint64
+	isTight                   bool
 
 	_ [64]byte // so that those who receive and those who take do not share a cache line
 
 	takenMessages, takenBytes atomic.Uint64
 	// When that much has been taken, the sender should be told.
 	dueMessages, dueBytes atomic.Uint64
+	tight                 atomic.Bool // isTight, for who takes
 }
 
 // NewGrant returns a grant with an initial total.
@@ -32,8 +36,28 @@ func (g *Grant) Receive(messages, bytes uint64) bool {
 	}
 	g.gotMessages += messages
 	g.gotBytes += bytes
+	if !g.isTight && g.half() {
+		g.tighten(true)
+	}
 	return true
 }
+
+// half reports whether the sender has used half of what it knows that it may.
+func (g *Grant) half() bool {
+	return g.gotBytes >= g.tightBytes || g.initialMessages > 0 && g.gotMessages >= g.tightMessages
+}
+
+func (g *Grant) tighten(tight bool) {
+	g.isTight = tight
+	g.tight.Store(tight)
+}
+
+// Tight reports whether the sender has used half of what it knows that it may: it might soon wait for what was taken since the totals were last stated,
+// however little that is.
+func (g *Grant) Tight() bool { return g.isTight }
+
+// WasTight is Tight for who does not have the owner's lock. Who takes something finds all that came before it counted.
+func (g *Grant) WasTight() bool { return g.tight.Load() }
 
 // Take returns what was received to the sender. It reports whether enough has come together, a quarter of the window,
 // that the sender should be told.
@@ -53,6 +77,8 @@ func (g *Grant) Totals() (messages, bytes uint64) {
 	m, b := g.takenMessages.Load(), g.takenBytes.Load()
 	g.dueMessages.Store(m + g.initialMessages/4)
 	g.dueBytes.Store(b + g.initialBytes/4)
+	g.tightMessages, g.tightBytes = m+g.initialMessages/2, b+g.initialBytes/2
+	g.tighten(g.half())
 	return g.initialMessages + m, g.initialBytes + b
 }
 
@@ -62,6 +88,9 @@ func (g *Grant) ReceiveBytes(bytes uint64) bool {
 		return false
 	}
 	g.gotBytes += bytes
+	if !g.isTight && g.half() {
+		g.tighten(true)
+	}
 	return true
 }
 

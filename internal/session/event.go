@@ -79,14 +79,27 @@ func (s *Session) Take(a *Account, c Cost) bool {
 	return due
 }
 
-// Withheld reports that credit of a was taken that nobody has seen to: StateCreditLater is to be called. Like Take it may be
+// Withheld reports that credit of a was taken that the peer may soon wait for, and that nobody has seen to: StateCreditLater is to be called. Like Take it may be
 // called at any time, after a Take that reported false.
 func (s *Session) Withheld(a *Account) bool {
-	return a != nil && !a.withheld.Load() && a.withheld.CompareAndSwap(false, true)
+	return a != nil && (a.grant.WasTight() || s.in.session.WasTight() || s.in.transfer.WasTight()) && a.withhold()
+}
+
+// withhold reports that nobody has seen to the credit of a yet, and that the caller has to do so.
+func (a *Account) withhold() bool {
+	return !a.withheld.Load() && a.withheld.CompareAndSwap(false, true)
+}
+
+// tighten sees to what was taken of a while the peer was far from waiting for it, when it no longer is.
+func (s *Session) tighten(a *Account) {
+	if (a.grant.Tight() || s.in.session.Tight() || s.in.transfer.Tight()) && a.withhold() {
+		s.StateCreditLater(s.in.now, a)
+	}
 }
 
 // StateCreditLater makes the totals of a be told to the peer soon, unless they are sooner for another reason. Where other
-// mailboxes hold most of the session's window, the peer may be waiting for what is less than a quarter of anything.
+// mailboxes hold most of the session's window, the peer may be waiting for what is less than a quarter of anything. Where nobody is near waiting, nothing
+// is stated: with many mailboxes that few messages each go to, each message would bring one of these about.
 func (s *Session) StateCreditLater(now time.Time, a *Account) {
 	s.in.withheld = append(s.in.withheld, a)
 	if s.in.creditAt.IsZero() {

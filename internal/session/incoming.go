@@ -377,6 +377,7 @@ func (s *Session) chargeMessage(ev *Event, size uint64) *Violation {
 	if !a.grant.Receive(1, size) {
 		return violation("A18", codes.ResourceExhausted, "the window of mailbox %.300q is overrun", ev.To.Endpoint)
 	}
+	s.tighten(a)
 	return nil
 }
 

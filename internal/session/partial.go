@@ -35,6 +35,9 @@ func (s *Session) beginTransfer(ev *Event) *Violation {
 	}
 	if message {
 		p.event.Cost.transfer = p.size
+		if a := p.event.Account; a != nil {
+			s.tighten(a)
+		}
 	} else {
 		s.beginReply(p)
 	}

@@ -430,8 +430,12 @@ func (s *sim) leftOf(e *end) string {
 	if p := e.pairing; p.end == nil || e != p.end && e != p.end.peer {
 		b.WriteString("a session that nobody dials; ")
 	}
+	var other *Session
+	if e.peer != nil {
+		other = e.peer.Session
+	}
 	b.WriteString(leftovers(e.Session))
-	b.WriteString(unreturned(e.Session))
+	b.WriteString(unreturned(e.Session, other))
 	if n := len(e.waiting) + len(e.asks) + len(e.open) + len(e.relayed) + len(e.calls); n > 0 {
 		fmt.Fprintf(&b, "%d messages wait, %d asks are pending, %d are to be answered, %d are passed on, %d calls are open; ", len(e.waiting), len(e.asks), len(e.open), len(e.relayed), len(e.calls))
 	}
@@ -454,26 +458,56 @@ func (s *sim) leftOf(e *end) string {
 	return b.String()
 }
 
-// unreturned returns what a sender does not know to be its own again when nothing is under way.
-func unreturned(s *Session) string {
+// unreturned returns what a sender does not know to be its own again when nothing is under way, but for what peer, if that is not nil, need not tell:
+// less than a quarter of a window.
+func unreturned(s, peer *Session) string {
 	var b strings.Builder
 	if frames, kept := s.Unacknowledged(); frames != 0 || kept != 0 {
 		fmt.Fprintf(&b, "%d frames are kept, of %d bytes; ", frames, kept)
 	}
-	whole := func(what string, w *credit.Window, messages, bytes uint64) {
-		field := func(name string) uint64 { return reflect.ValueOf(w).Elem().FieldByName(name).Uint() }
-		if m, n := field("totalMessages")-field("sentMessages"), field("totalBytes")-field("sentBytes"); m != messages || n != bytes {
-			fmt.Fprintf(&b, "the window of %s has %d messages and %d bytes left, of %d and %d; ", what, m, n, messages, bytes)
+	whole := func(what string, w *credit.Window, g *credit.Grant, messages, bytes uint64) {
+		var untoldMessages, untoldBytes uint64
+		if g != nil {
+			untoldMessages = total(g, "Messages") - counted(w, "totalMessages")
+			untoldBytes = total(g, "Bytes") - counted(w, "totalBytes")
+		}
+		m, n := counted(w, "totalMessages")-counted(w, "sentMessages"), counted(w, "totalBytes")-counted(w, "sentBytes")
+		if m+untoldMessages != messages || n+untoldBytes != bytes || untoldMessages > 0 && untoldMessages >= messages/4 || untoldBytes > 0 && untoldBytes >= bytes/4 {
+			fmt.Fprintf(&b, "the window of %s has %d messages and %d bytes left, of %d and %d, and %d and %d are not told; ", what, m, n, messages, bytes, untoldMessages, untoldBytes)
 		}
 	}
 	for key, a := range s.out.accounts {
-		whole(key.endpoint, a.window, s.peer.MailboxMessages, s.peer.MailboxBytes)
+		var g *credit.Grant
+		if peer != nil && peer.in.accounts[key] != nil {
+			g = peer.in.accounts[key].grant
+		}
+		whole(key.endpoint, a.window, g, s.peer.MailboxMessages, s.peer.MailboxBytes)
 	}
-	messages := func(w *credit.Window) uint64 { // they count for nothing in these two
-		v := reflect.ValueOf(w).Elem()
-		return v.FieldByName("totalMessages").Uint() - v.FieldByName("sentMessages").Uint()
+	bytesOf := func(what string, w *credit.Window, g *credit.Grant, bytes uint64) {
+		var untold uint64
+		if g != nil {
+			untold = total(g, "Bytes") - counted(w, "totalBytes")
+		}
+		if n := counted(w, "totalBytes") - counted(w, "sentBytes"); n+untold != bytes || untold > 0 && untold >= bytes/4 {
+			fmt.Fprintf(&b, "the window of %s has %d bytes left, of %d, and %d are not told; ", what, n, bytes, untold)
+		}
 	}
-	whole("the session", s.out.session, messages(s.out.session), s.peer.SessionBytes)
-	whole("transfers", s.out.transfer, messages(s.out.transfer), s.peer.TransferBytes)
+	var session, transfers *credit.Grant
+	if peer != nil {
+		session, transfers = peer.in.session, peer.in.transfer
+	}
+	bytesOf("the session", s.out.session, session, s.peer.SessionBytes)
+	bytesOf("transfers", s.out.transfer, transfers, s.peer.TransferBytes)
 	return b.String()
+}
+
+// counted returns a field of a window.
+func counted(w *credit.Window, name string) uint64 {
+	return reflect.ValueOf(w).Elem().FieldByName(name).Uint()
+}
+
+// total returns what a receiver allows in all, told or not.
+func total(g *credit.Grant, unit string) uint64 {
+	v := reflect.ValueOf(g).Elem()
+	return v.FieldByName("initial"+unit).Uint() + v.FieldByName("taken"+unit).FieldByName("v").Uint()
 }

@@ -100,7 +100,7 @@ func (p *pair) over() {
 	p.settle()
 	p.idle()
 	for _, s := range p.side {
-		if problem := unreturned(s.Session); problem != "" && !s.Resumable() {
+		if problem := unreturned(s.Session, nil); problem != "" && !s.Resumable() {
 			p.Errorf("%s: %s", s.name, problem)
 		}
 	}

@@ -367,30 +367,61 @@ func TestOverrunIsFound(t *testing.T) {
 	})
 }
 
-// TestWithheldCreditIsStatedSoon: where other mailboxes hold the session's window, a peer may be waiting for less than a
-// quarter of any window, so what was taken is stated after 25 ms at the latest.
+// TestWithheldCreditIsStatedSoon: a peer that has used half of a window may soon wait for what is less than a quarter of any, for instance where other
+// mailboxes hold the session's window. So that is stated after 25 ms at the latest. Of a peer that is far from waiting nothing is stated.
 func TestWithheldCreditIsStatedSoon(t *testing.T) {
-	p := newPeer(t, limited(), limited())
-	events := p.send(&wire.Envelope{Kind: wire.KindSend, Text: true, Target: wire.Target{Endpoint: "a", Method: "s.S/M"}, Encoding: wire.Proto})
-	a := events[0].Account
-	if p.s.Take(a, events[0].Cost) {
-		t.Fatal("one message is a quarter of the window")
-	}
-	if !p.s.Withheld(a) || p.s.Withheld(a) {
-		t.Fatal("Withheld must be true for the first and false for the next")
-	}
-	now := time.Now()
-	p.s.StateCreditLater(now, a)
-	p.s.Tick(now.Add(creditDelay - 1))
-	if len(p.s.out.dirty) != 0 {
-		t.Fatal("stated too early")
-	}
-	p.s.Tick(now.Add(creditDelay))
-	if len(p.s.out.dirty) != 1 || !p.s.out.dirtyIn {
-		t.Fatal("the credit is still withheld")
-	}
-	p.s.NextFrame(now)
-	if !p.s.Withheld(a) {
-		t.Fatal("what is taken later would be withheld for ever")
+	message := &wire.Envelope{Kind: wire.KindSend, Text: true, Target: wire.Target{Endpoint: "a", Method: "s.S/M"}, Encoding: wire.Proto}
+	elsewhere := &wire.Envelope{Kind: wire.KindSend, Text: true, Target: wire.Target{Endpoint: "b", Method: "s.S/M"}, Encoding: wire.Proto}
+	large := *elsewhere
+	large.Encoding, large.Transfer, large.TransferSize = wire.Transfer, 1, 1<<10
+	size := uint64(message.Size())
+	for name, c := range map[string]struct {
+		limits Limits
+		fill   []*wire.Envelope // what brings the peer to half of a window, after one message
+	}{
+		"messages of the mailbox": {limited(func(l *Limits) { l.MailboxMessages = 8 }), []*wire.Envelope{message, message, message}},
+		"bytes of the mailbox":    {limited(func(l *Limits) { l.MailboxBytes = 8 * size }), []*wire.Envelope{message, message, message}},
+		"the session":             {limited(func(l *Limits) { l.SessionBytes = 8 * size }), []*wire.Envelope{elsewhere, elsewhere, elsewhere}},
+		"transfers":               {limited(func(l *Limits) { l.TransferBytes = 2 << 10 }), []*wire.Envelope{&large}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t, c.limits, limited())
+			first := p.send(message)[0]
+			a := first.Account
+			if p.s.Take(a, first.Cost) {
+				t.Fatal("one message is a quarter of the window")
+			}
+			if p.s.Withheld(a) {
+				t.Fatal("nobody is near waiting")
+			}
+			last := a
+			for _, e := range c.fill {
+				for _, ev := range p.send(e) {
+					last = ev.Account
+				}
+			}
+			if p.s.in.creditAt.IsZero() {
+				t.Fatal("what was taken is not seen to, now that the peer is near waiting")
+			}
+			p.s.Tick(p.now.Add(creditDelay - 1))
+			if len(p.s.out.dirty) != 0 {
+				t.Fatal("stated too early")
+			}
+			p.s.Tick(p.now.Add(creditDelay))
+			if len(p.s.out.dirty) != 1 || !p.s.out.dirtyIn {
+				t.Fatal("the credit is still withheld")
+			}
+			p.s.NextFrame(p.now)
+			if name == "transfers" {
+				return // the large message's own mailbox has taken nothing
+			}
+			// The peer has used half of the window, also when it knows what was taken.
+			p.send(message)
+			p.s.Tick(p.now.Add(creditDelay))
+			p.s.NextFrame(p.now)
+			if !p.s.Withheld(last) || p.s.Withheld(last) {
+				t.Fatal("Withheld must be true for the first and false for the next")
+			}
+		})
 	}
 }

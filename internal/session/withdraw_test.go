@@ -63,7 +63,7 @@ func TestWithdraw(t *testing.T) {
 				}
 			}
 			p.settle()
-			if problem := unreturned(s) + leftovers(s); problem != "" {
+			if problem := unreturned(s, nil) + leftovers(s); problem != "" {
 				t.Error(problem)
 			}
 			if s.asks.unanswered != 0 {
