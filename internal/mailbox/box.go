@@ -9,6 +9,7 @@ package mailbox
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 )
 
@@ -246,11 +247,18 @@ func (b *Box[T]) work(w *worker) {
 	if ok { // not before, as a worker often finds that others were quicker
 		makeRoom(w.number.Load())
 	}
-	for ok {
+	for n := 1; ok; n++ {
 		b.handle(turn, item)
+		if n%turnsAtATime == 0 {
+			runtime.Gosched()
+		}
 		turn, item, ok = b.next(w)
 	}
 }
+
+// turnsAtATime is after how many turns a worker lets others use its processor: who brings the next items, or carries the answers away, is often waiting for
+// it, while another processor has nothing to do. A yield after fewer turns makes small batches of the answers.
+const turnsAtATime = 128
 
 // makeRoom makes the stack of a new goroutine as large as most handlers need. It would grow step by step otherwise, each of which copies what is on it
 // frame by frame: at the depth of a handler's decoding that takes longer than all else that is done for a message. Here there is next to nothing on it.
