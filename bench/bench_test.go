@@ -2,14 +2,33 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/parley-rpc/parley/bench/internal/peer"
 	"github.com/parley-rpc/parley/bench/internal/peer/protoactorpeer"
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
+
+// TestMain is also the child in which the server of a benchmark of two processes runs.
+func TestMain(m *testing.M) {
+	name, ok := peer.ChildName(os.Args[1:])
+	if !ok {
+		// A child with the race detector would sleep for a second at its end.
+		if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+			panic(err)
+		}
+		os.Exit(m.Run())
+	}
+	if err := peer.Child(context.Background(), name, systems(), os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
 
 func open(tb testing.TB, b benchmark) *measurement {
 	m, err := b.open(tb.Context())
@@ -29,10 +48,7 @@ func benchmarkGroup(b *testing.B, group string) {
 	for _, bench := range benchmarks() {
 		if name, ok := strings.CutPrefix(bench.name, group+"/"); ok {
 			b.Run(name, func(b *testing.B) {
-				m := open(b, bench)
-				b.ResetTimer()
-				_ = m.iterate(b.Context(), b)
-				b.StopTimer()
+				_ = open(b, bench).iterate(b.Context(), b)
 			})
 		}
 	}
@@ -47,6 +63,8 @@ func BenchmarkAsk512(b *testing.B)    { benchmarkGroup(b, "Ask512") }
 func BenchmarkTLSAsk64(b *testing.B)  { benchmarkGroup(b, "TLSAsk64") }
 func BenchmarkAsk1MiB(b *testing.B)   { benchmarkGroup(b, "Ask1MiB") }
 func BenchmarkSend(b *testing.B)      { benchmarkGroup(b, "Send") }
+func BenchmarkAsk64x2(b *testing.B)   { benchmarkGroup(b, "Ask64x2") }
+func BenchmarkSendx2(b *testing.B)    { benchmarkGroup(b, "Sendx2") }
 
 // Every benchmark checks its own replies and counts, here for numbers of operations that do not divide by the callers,
 // below and above the number of asks outstanding.

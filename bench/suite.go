@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"testing"
 	"time"
 
@@ -12,17 +11,32 @@ import (
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
 
+// cpuMetric is the unit of the processor time in results.
+const cpuMetric = "cpu-ns/op"
+
 // closeTimeout is how long what was measured may take to close.
 const closeTimeout = time.Minute
 
 // work does n operations over a pair.
 type work func(ctx context.Context, p *peer.Pair, n int, messages *workload.Messages) error
 
+// place is where the ends of a pair are.
+type place struct {
+	tls bool
+	two bool // the server is in a process of its own
+}
+
+var (
+	here      = place{}
+	encrypted = place{tls: true}
+	apart     = place{two: true}
+)
+
 // benchmark is what is measured, under the name that its line of output has, without "Benchmark".
 type benchmark struct {
 	name   string
 	system peer.System
-	tls    bool
+	in     place
 	bytes  int // the size of a payload
 	work   work
 }
@@ -52,16 +66,20 @@ type measurement struct {
 	messages *workload.Messages
 }
 
-// open opens both ends in this process.
+// open opens both ends.
 func (b benchmark) open(ctx context.Context) (*measurement, error) {
-	o := peer.Options{TLS: b.tls}
-	if b.tls {
+	o := peer.Options{TLS: b.in.tls}
+	if b.in.tls {
 		var err error
 		if o.Certificate, err = peer.NewCertificate(); err != nil {
 			return nil, err
 		}
 	}
-	pair, err := peer.Open(ctx, b.system, o)
+	opener := peer.Open
+	if b.in.two {
+		opener = peer.OpenRemote
+	}
+	pair, err := opener(ctx, b.system, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.name, err)
 	}
@@ -83,7 +101,7 @@ func (m *measurement) do(ctx context.Context, n int) error {
 	return m.work(ctx, m.pair, n, m.messages)
 }
 
-// measure runs b as a standard benchmark, and adds the processor time of an operation: of both ends together, and unlike the
+// measure runs b as a standard benchmark, and adds the processor time of an operation: of both ends together, in one process or in two, and unlike the
 // elapsed time hardly influenced by other programs on the machine.
 func (b benchmark) measure(ctx context.Context) (testing.BenchmarkResult, error) {
 	m, err := b.open(ctx)
@@ -101,20 +119,29 @@ func (b benchmark) measure(ctx context.Context) (testing.BenchmarkResult, error)
 // iterate is the body of the benchmark.
 func (m *measurement) iterate(ctx context.Context, tb *testing.B) error {
 	tb.ReportAllocs()
-	before := processorTime()
-	if err := m.do(ctx, tb.N); err != nil {
+	if err := m.timed(ctx, tb); err != nil {
 		tb.Error(err)
 		return err
 	}
-	tb.ReportMetric(float64((processorTime()-before).Nanoseconds())/float64(tb.N), "cpu-ns/op")
 	return nil
 }
 
-// processorTime returns what this process has used so far, or 0 where the system does not say.
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
+// timed does the operations, and leaves out what it takes to ask for the processor time.
+func (m *measurement) timed(ctx context.Context, tb *testing.B) error {
+	before, err := m.pair.ProcessorTime(ctx)
+	if err != nil {
+		return err
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	tb.ResetTimer()
+	err = m.do(ctx, tb.N)
+	tb.StopTimer()
+	if err != nil {
+		return err
+	}
+	after, err := m.pair.ProcessorTime(ctx)
+	if err != nil {
+		return err
+	}
+	tb.ReportMetric(float64((after-before).Nanoseconds())/float64(tb.N), cpuMetric)
+	return nil
 }

@@ -53,34 +53,40 @@ func systems() []peer.System {
 	return s
 }
 
-// benchmarks returns what is measured, in the order of a round: what is compared is near each other.
+// benchmarks returns what is measured, in the order of a round: what is compared is near each other. Those with x2 have the server in a
+// process of its own; their allocations are the client's.
 func benchmarks() []benchmark {
 	asked := asks(64)
-	askRivals := []benchmark{{"Ask64/parley", parley, false, small, asked}}
-	sendRivals := []benchmark{{"Send/parley", parley, false, small, sends}}
+	askRivals := []benchmark{{"Ask64/parley", parley, here, small, asked}}
+	sendRivals := []benchmark{{"Send/parley", parley, here, small, sends}}
 	for _, r := range rivals {
 		if r.ask64 != 0 {
-			askRivals = append(askRivals, benchmark{"Ask64/" + r.system.Name(), r.system, false, small, asked})
+			askRivals = append(askRivals, benchmark{"Ask64/" + r.system.Name(), r.system, here, small, asked})
 		}
 		if r.send != 0 {
-			sendRivals = append(sendRivals, benchmark{"Send/" + r.system.Name(), r.system, false, small, sends})
+			sendRivals = append(sendRivals, benchmark{"Send/" + r.system.Name(), r.system, here, small, sends})
 		}
 	}
 	return slices.Concat([]benchmark{
-		{"Ask1/parley", parley, false, small, asks(1)},
-		{"Ask1/grpc-unary", grpcUnary, false, small, asks(1)},
-		{"Ask1/grpc-stream-pingpong", grpcStream, false, small, asks(1)},
+		{"Ask1/parley", parley, here, small, asks(1)},
+		{"Ask1/grpc-unary", grpcUnary, here, small, asks(1)},
+		{"Ask1/grpc-stream-pingpong", grpcStream, here, small, asks(1)},
 	}, askRivals, []benchmark{
-		{"ConcAsk64/parley", parleyConc, false, small, asked},
-		{"Stub64/parley", parleyStub, false, small, asked},
-		{"AskPipe/parley", parley, false, small, pipelined},
-		{"Ask512/parley", parley, false, small, asks(512)},
-		{"Ask512/grpc-unary", grpcUnary, false, small, asks(512)},
-		{"TLSAsk64/parley", parley, true, small, asked},
-		{"TLSAsk64/grpc-unary", grpcUnary, true, small, asked},
-		{"Ask1MiB/parley", parley, false, large, asks(1)},
-		{"Ask1MiB/grpc-unary", grpcUnary, false, large, asks(1)},
-	}, sendRivals)
+		{"ConcAsk64/parley", parleyConc, here, small, asked},
+		{"Stub64/parley", parleyStub, here, small, asked},
+		{"AskPipe/parley", parley, here, small, pipelined},
+		{"Ask512/parley", parley, here, small, asks(512)},
+		{"Ask512/grpc-unary", grpcUnary, here, small, asks(512)},
+		{"TLSAsk64/parley", parley, encrypted, small, asked},
+		{"TLSAsk64/grpc-unary", grpcUnary, encrypted, small, asked},
+		{"Ask1MiB/parley", parley, here, large, asks(1)},
+		{"Ask1MiB/grpc-unary", grpcUnary, here, large, asks(1)},
+	}, sendRivals, []benchmark{
+		{"Ask64x2/parley", parley, apart, small, asked},
+		{"Ask64x2/grpc-unary", grpcUnary, apart, small, asked},
+		{"Sendx2/parley", parley, apart, small, sends},
+		{"Sendx2/grpc-stream", grpcStream, apart, small, sends},
+	})
 }
 
 // ratios returns what is compared.
@@ -94,6 +100,8 @@ func ratios() []ratio {
 		{"ask512/grpc-unary", "Ask512/parley", "Ask512/grpc-unary", 8},
 		{"tls-ask64/tls-grpc-unary", "TLSAsk64/parley", "TLSAsk64/grpc-unary", 10},
 		{"ask1MiB/grpc-unary", "Ask1MiB/parley", "Ask1MiB/grpc-unary", 1},
+		{"two-ask64/grpc-unary", "Ask64x2/parley", "Ask64x2/grpc-unary", 0},
+		{"two-send/grpc-stream", "Sendx2/parley", "Sendx2/grpc-stream", 0},
 	}
 	for _, v := range rivals {
 		name := v.system.Name()

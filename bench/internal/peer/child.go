@@ -92,6 +92,9 @@ func (c *child) do(ctx context.Context, o order) (answer, error) {
 	if o.Op == opOpen {
 		return c.open(ctx, o.Options)
 	}
+	if o.Op == opUsage {
+		return answer{Used: processorTime()}, nil
+	}
 	if c.server == nil {
 		return answer{}, errors.New("nothing is served yet")
 	}

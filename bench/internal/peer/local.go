@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
@@ -22,6 +23,8 @@ type drain interface {
 	Expect(ctx context.Context, n int, messages *workload.Messages) error
 	// Wait returns when all of that has been received, and reports what was wrong.
 	Wait(ctx context.Context) error
+	// ProcessorTime returns what the server's process has used so far, unless that is this process.
+	ProcessorTime(ctx context.Context) (time.Duration, error)
 }
 
 // local is a server of this process.
@@ -49,6 +52,9 @@ func (l *local) Wait(ctx context.Context) error { return l.sink.Wait(ctx) }
 func (l *local) Check(ctx context.Context) error {
 	return errors.Join(l.sink.Check(), check(ctx, l.Server))
 }
+
+// ProcessorTime returns 0: what this process has used is counted already.
+func (l *local) ProcessorTime(context.Context) (time.Duration, error) { return 0, nil }
 
 // check reports what was lost or left at a client or server that can say so.
 func check(ctx context.Context, of any) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
@@ -80,6 +81,12 @@ func (p *Pair) Send(ctx context.Context, n int, messages *workload.Messages) err
 		}
 	}
 	return errors.Join(p.client.Flush(ctx), p.server.Wait(ctx))
+}
+
+// ProcessorTime returns what both ends have used so far, in one process or in two, or 0 where the system does not say.
+func (p *Pair) ProcessorTime(ctx context.Context) (time.Duration, error) {
+	server, err := p.server.ProcessorTime(ctx)
+	return processorTime() + server, err
 }
 
 // Close ends both ends, and reports whatever was lost or left over.

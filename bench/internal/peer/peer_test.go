@@ -214,6 +214,21 @@ func TestRemoteReportsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// What a server in another process does is counted.
+func TestProcessorTimeIsThatOfBothProcesses(t *testing.T) {
+	p := open(t, peer.OpenRemote, grpcpeer.Stream{}, false)
+	before, err := p.ProcessorTime(t.Context())
+	if err != nil || before == 0 {
+		t.Fatalf("got %v, %v", before, err)
+	}
+	if err := p.Send(t.Context(), 1_000, workload.NewMessages(64)); err != nil {
+		t.Error(err)
+	}
+	if after, err := p.ProcessorTime(t.Context()); err != nil || after <= before {
+		t.Errorf("got %v after %v, %v", after, before, err)
+	}
+}
+
 // A child that waits for ever is killed with the context of whoever waits for it.
 func TestRemoteEndsWithTheContext(t *testing.T) {
 	r, err := peer.Start(t.Context(), "grpc-stream", peer.Options{})
@@ -235,12 +250,12 @@ func TestRemoteEndsWithTheContext(t *testing.T) {
 
 // A child ends with its input, also in the midst of a wait.
 func TestChildEndsWithItsInput(t *testing.T) {
-	in := strings.NewReader(`{"Op":"wait"}{"Op":"open"}{"Op":"open"}{"Op":"expect","N":1,"Bytes":64}{"Op":"what"}{"Op":"wait"}`)
+	in := strings.NewReader(`{"Op":"wait"}{"Op":"usage"}{"Op":"open"}{"Op":"open"}{"Op":"expect","N":1,"Bytes":64}{"Op":"what"}{"Op":"wait"}`)
 	var out bytes.Buffer
 	if err := peer.Child(t.Context(), "grpc-stream", systems, in, &out); err != nil {
 		t.Error(err)
 	}
-	for i, want := range []string{"nothing is served", "127.0.0.1:", "already serving", "{", "unknown order", "context canceled"} {
+	for i, want := range []string{"nothing is served", `"Used":`, "127.0.0.1:", "already serving", "{", "unknown order", "context canceled"} {
 		line, err := out.ReadString('\n')
 		if err != nil || !strings.Contains(line, want) {
 			t.Errorf("answer %d: got %q, %v, want %q", i, line, err, want)

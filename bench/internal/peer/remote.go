@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"time"
 
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
@@ -29,12 +30,14 @@ const (
 	opExpect = "expect"
 	opWait   = "wait"
 	opCheck  = "check"
+	opUsage  = "usage"
 )
 
 // answer is what a child has done, on its standard output.
 type answer struct {
-	Address string // of opOpen
-	Failed  string // the error, or empty
+	Address string        // of opOpen
+	Used    time.Duration // of opUsage: the processor time of the child so far
+	Failed  string        // the error, or empty
 }
 
 // Remote is a server in a child process, with its sink. Its methods are called one at a time. If the context of one ends before it is
@@ -127,6 +130,12 @@ func (r *Remote) Wait(ctx context.Context) error {
 func (r *Remote) Check(ctx context.Context) error {
 	_, err := r.do(ctx, order{Op: opCheck})
 	return err
+}
+
+// ProcessorTime returns what the child has used so far, in user and kernel mode, or 0 where the system does not say.
+func (r *Remote) ProcessorTime(ctx context.Context) (time.Duration, error) {
+	a, err := r.do(ctx, order{Op: opUsage})
+	return a.Used, err
 }
 
 // Close implements Server. It waits for the end of the child.
