@@ -107,9 +107,19 @@ type Latency struct {
 	Unfinished int
 }
 
+// Operation is what is done with a payload.
+type Operation string
+
+// The operations.
+const (
+	OperationAsk  Operation = "ask"
+	OperationSend Operation = "send"
+)
+
 // Cost is that of one operation, in nanoseconds, with a payload.
 type Cost struct {
 	System       string
+	Operation    Operation
 	PayloadBytes int
 	// CPU is the processor time of both ends, if known.
 	CPU *float64 `json:",omitempty"`

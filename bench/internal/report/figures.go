@@ -15,8 +15,10 @@ const (
 	fileLatencyP50  = "latency-p50.svg"
 	fileLatencyP99  = "latency-p99.svg"
 	fileLatencyP999 = "latency-p999.svg"
-	fileCostCPU     = "cost-cpu.svg"
-	fileCostWall    = "cost-wall.svg"
+	fileAskCPU      = "cost-ask-cpu.svg"
+	fileAskWall     = "cost-ask-wall.svg"
+	fileSendCPU     = "cost-send-cpu.svg"
+	fileSendWall    = "cost-send-wall.svg"
 	fileMemory      = "memory.svg"
 	fileFanout      = "fanout.svg"
 )
@@ -25,7 +27,7 @@ const (
 func figureFiles() []string {
 	return []string{
 		fileThroughput, fileLatencyP50, fileLatencyP99, fileLatencyP999,
-		fileCostCPU, fileCostWall, fileMemory, fileFanout,
+		fileAskCPU, fileAskWall, fileSendCPU, fileSendWall, fileMemory, fileFanout,
 	}
 }
 
@@ -58,8 +60,10 @@ func (d Data) charts() []*chart {
 		d.latencyChart(fileLatencyP50, "Median latency", func(l Latency) float64 { return l.P50 }),
 		d.latencyChart(fileLatencyP99, "99th percentile of latency", func(l Latency) float64 { return l.P99 }),
 		d.latencyChart(fileLatencyP999, "99.9th percentile of latency", func(l Latency) float64 { return l.P999 }),
-		d.costChart(fileCostCPU, "Processor time of an operation", func(c Cost) *float64 { return c.CPU }),
-		d.costChart(fileCostWall, "Elapsed time of an operation", func(c Cost) *float64 { return c.Wall }),
+		d.costChart(fileAskCPU, OperationAsk, "Processor time of an ask", Cost.cpu),
+		d.costChart(fileAskWall, OperationAsk, "Elapsed time of an ask", Cost.wall),
+		d.costChart(fileSendCPU, OperationSend, "Processor time of a send", Cost.cpu),
+		d.costChart(fileSendWall, OperationSend, "Elapsed time of a send", Cost.wall),
 		d.memoryChart(),
 		d.fanoutChart(),
 	}
@@ -98,10 +102,13 @@ func (d Data) latencyChart(file, title string, of func(Latency) float64) *chart 
 	}, points)
 }
 
-func (d Data) costChart(file, title string, of func(Cost) *float64) *chart {
+func (c Cost) cpu() *float64  { return c.CPU }
+func (c Cost) wall() *float64 { return c.Wall }
+
+func (d Data) costChart(file string, o Operation, title string, of func(Cost) *float64) *chart {
 	points := map[string][]point{}
 	for _, v := range d.Cost {
-		if y := of(v); y != nil {
+		if y := of(v); y != nil && v.Operation == o {
 			points[v.System] = append(points[v.System], point{float64(v.PayloadBytes), *y})
 		}
 	}

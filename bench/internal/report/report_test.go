@@ -39,9 +39,10 @@ func sample() Data {
 			{System: "parley", Offered: 1000, Achieved: 1000, P50: 90e3, P90: 1e5, P99: 2e5, P999: 3e5, Max: 2.5e9, Failed: 1, NotStarted: 1234},
 		},
 		Cost: []Cost{
-			{"parley", 0, Known(2345), Known(1500)},
-			{"parley", 65536, Known(45678), nil},
-			{"a<b>&c", 1000, Known(12000), nil},
+			{"parley", OperationAsk, 0, Known(2345), Known(1500)},
+			{"parley", OperationAsk, 65536, Known(45678), nil},
+			{"a<b>&c", OperationAsk, 1000, Known(12000), nil},
+			{"parley", OperationSend, 0, Known(345), Known(250)},
 		},
 		Memory:      []Memory{{"parley", 1000, 45678}, {"a<b>&c", 1000, 123456}},
 		Fanout:      []Fanout{{"parley", 100, 1, 1234, nil}, {"parley", 100, 50, 2345, Known(3456)}, {"a<b>&c", 100, 1, 999.6, nil}},
@@ -201,6 +202,7 @@ func TestValidateRefuses(t *testing.T) {
 		"short row":      func(d *Data) { d.Fairness[0].Rows[0] = d.Fairness[0].Rows[0][:2] },
 		"unit":           func(d *Data) { d.Fairness[0].Columns[0].Unit = "parsec" },
 		"number as text": func(d *Data) { d.Fairness[0].Rows[0][0] = Number(1) },
+		"operation":      func(d *Data) { d.Cost[0].Operation = "think" },
 		"note":           func(d *Data) { d.Notes["nowhere"] = "x" },
 	} {
 		d := sample()

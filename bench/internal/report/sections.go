@@ -153,18 +153,23 @@ func (p *page) cost() {
 	}
 	p.section("Cost of an operation against its payload", SectionCost, "Processor time is that of both ends together, in user and kernel mode. "+
 		"It is hardly influenced by other programs on the machine. Less elapsed than processor time means that both ends work at the same time.")
-	p.figures(fileCostCPU, fileCostWall)
+	p.costOf(OperationAsk, "an ask", fileAskCPU, fileAskWall)
+	p.costOf(OperationSend, "a send", fileSendCPU, fileSendWall)
+}
+
+func (p *page) costOf(o Operation, name, fileCPU, fileWall string) {
+	p.figures(fileCPU, fileWall)
 	cpu, wall := newPivot("payload"), newPivot("payload")
 	for _, v := range p.Cost {
-		if v.CPU != nil {
+		if v.CPU != nil && v.Operation == o {
 			cpu.set(v.PayloadBytes, v.System, duration(*v.CPU))
 		}
-		if v.Wall != nil {
+		if v.Wall != nil && v.Operation == o {
 			wall.set(v.PayloadBytes, v.System, duration(*v.Wall))
 		}
 	}
-	p.titled("Processor time of an operation", cpu, sizeOf)
-	p.titled("Elapsed time of an operation", wall, sizeOf)
+	p.titled("Processor time of "+name, cpu, sizeOf)
+	p.titled("Elapsed time of "+name, wall, sizeOf)
 }
 
 // titled writes t below a title, if it is not empty.

@@ -14,7 +14,7 @@ func (d Data) Validate() error {
 	if err := errors.Join(numbers(reflect.ValueOf(d), "")...); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	if err := errors.Join(d.names(), d.notes(), d.repeated(), d.shapes()); err != nil {
+	if err := errors.Join(d.names(), d.notes(), d.operations(), d.repeated(), d.shapes()); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil
@@ -82,6 +82,15 @@ func (d Data) notes() error {
 	return nil
 }
 
+func (d Data) operations() error {
+	for _, v := range d.Cost {
+		if v.Operation != OperationAsk && v.Operation != OperationSend {
+			return fmt.Errorf("there is no operation %q", v.Operation)
+		}
+	}
+	return nil
+}
+
 // measurement is what has one result.
 type measurement struct {
 	of     Section
@@ -101,7 +110,7 @@ func (d Data) measurements() []measurement {
 		add(SectionLatency, v.System, v.Offered, " a second")
 	}
 	for _, v := range d.Cost {
-		add(SectionCost, v.System, v.PayloadBytes, " bytes")
+		add(SectionCost, v.System, v.Operation, " of ", v.PayloadBytes, " bytes")
 	}
 	for _, v := range d.Memory {
 		add(SectionMemory, v.System, v.Sessions, " sessions")
