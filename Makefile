@@ -78,8 +78,12 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: ## Run the benchmarks beside stock grpc-go
+bench: ## Measure Parley beside stock grpc-go and other frameworks, and print the ratios
 	$(GO) -C bench run .
+
+.PHONY: bench-guard
+bench-guard: ## Measure for a minute, and fail if a ratio to grpc-go or an allocation is across its bound in bench/floors.txt
+	$(GO) -C bench run . -guard floors.txt
 
 .PHONY: demo
 demo: programs ## Run the SayHi server, and its client on the same port

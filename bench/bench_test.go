@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-rpc/parley/bench/internal/floors"
 	"github.com/parley-rpc/parley/bench/internal/peer"
 	"github.com/parley-rpc/parley/bench/internal/peer/protoactorpeer"
 	"github.com/parley-rpc/parley/bench/internal/workload"
@@ -92,10 +93,10 @@ func TestWorkloadsLoseNothing(t *testing.T) {
 }
 
 func TestRatioIsTheMedianOfTheRounds(t *testing.T) {
-	result := func(ns int) testing.BenchmarkResult { return testing.BenchmarkResult{N: 10, T: time.Duration(10 * ns)} }
+	at := func(ns int) result { return result{N: 10, T: time.Duration(10 * ns)} }
 	all := results{
-		"a": {result(100), result(50), result(10)},
-		"b": {result(200), result(200), result(80)}, // ratios 2, 4, 8
+		"a": {at(100), at(50), at(10)},
+		"b": {at(200), at(200), at(80)}, // ratios 2, 4, 8
 	}
 	r := ratio{name: "x", of: "a", over: "b", goal: 5}
 	v, ok := r.value(all)
@@ -108,11 +109,11 @@ func TestRatioIsTheMedianOfTheRounds(t *testing.T) {
 }
 
 func TestBudgetIsOfTheMedianBeyondTheUsersOwn(t *testing.T) {
-	result := func(allocations uint64) testing.BenchmarkResult {
-		return testing.BenchmarkResult{N: 10, MemAllocs: allocations}
+	with := func(allocations uint64) result {
+		return result{N: 10, MemAllocs: allocations}
 	}
 	b := budget{name: "x", of: "a", users: 2, goal: 1}
-	v, ok := b.value(results{"a": {result(31), result(90), result(25)}})
+	v, ok := b.value(results{"a": {with(31), with(90), with(25)}})
 	if !ok || b.line(v) != "allocs x 1.10 1" || b.check(v) == nil || b.check(1) != nil {
 		t.Errorf("got %q, %v", b.line(v), ok)
 	}
@@ -121,19 +122,19 @@ func TestBudgetIsOfTheMedianBeyondTheUsersOwn(t *testing.T) {
 	}
 }
 
-func TestReportFailsForGoalsThatAreMissed(t *testing.T) {
+func TestCompareFailsForGoalsThatAreMissed(t *testing.T) {
 	all := results{
-		"Ask64/parley":     {{N: 1, T: time.Second, MemAllocs: 9}},
+		"Ask64/parley":     {{N: 1, T: time.Second, MemAllocs: 9, MemBytes: 513}},
 		"Ask64/grpc-unary": {{N: 1, T: 9 * time.Second}},
 	}
 	var out strings.Builder
-	if err := report(all, false, &out); err != nil {
+	if err := condense(all, false, &out); err != nil {
 		t.Error(err)
 	}
-	if want := "ratio ask64/grpc-unary 9.00 10\nallocs ask64 3.00 2\n"; out.String() != want {
+	if want := "ratio ask64/grpc-unary 9.00 10\nallocs ask64 3.00 2\nbytes ask64 513\n"; out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
-	err := report(all, true, &out)
+	err := condense(all, true, &out)
 	for _, missed := range []string{"ratio ask64/grpc-unary", "allocs ask64"} {
 		if err == nil || !strings.Contains(err.Error(), missed) {
 			t.Errorf("got %v, want it to tell of %s", err, missed)
@@ -141,7 +142,7 @@ func TestReportFailsForGoalsThatAreMissed(t *testing.T) {
 	}
 }
 
-func TestEveryGoalIsOfBenchmarksThatExist(t *testing.T) {
+func TestEveryFigureIsOfBenchmarksThatExist(t *testing.T) {
 	names := map[string]bool{}
 	for _, b := range benchmarks() {
 		if names[b.name] {
@@ -149,14 +150,31 @@ func TestEveryGoalIsOfBenchmarksThatExist(t *testing.T) {
 		}
 		names[b.name] = true
 	}
-	for _, r := range ratios() {
-		if !names[r.of] || !names[r.over] {
-			t.Errorf("ratio %s: no benchmark %q or %q", r.name, r.of, r.over)
+	keys := map[floors.Key]bool{}
+	for _, f := range figures() {
+		if keys[f.key()] {
+			t.Errorf("%s is there twice", f.key())
+		}
+		keys[f.key()] = true
+		for _, name := range f.benchmarks() {
+			if !names[name] {
+				t.Errorf("%s: no benchmark %q", f.key(), name)
+			}
 		}
 	}
-	for _, b := range budgets {
-		if !names[b.of] {
-			t.Errorf("allocs %s: no benchmark %q", b.name, b.of)
+}
+
+func TestFlagsThatDoNotGoTogetherAreRefused(t *testing.T) {
+	for _, args := range []string{
+		"-rounds 0", "-time 0s", "more", "-guard a -rounds 2",
+	} {
+		if _, err := parse(strings.Fields(args)); err == nil {
+			t.Errorf("%s: no error", args)
+		}
+	}
+	for _, args := range []string{"", "-check -rounds 2", "-guard a"} {
+		if _, err := parse(strings.Fields(args)); err != nil {
+			t.Errorf("%s: %v", args, err)
 		}
 	}
 }
@@ -167,14 +185,14 @@ func TestOnlyWhatMatchesIsMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := run(t.Context(), s, &out); err != nil {
+	if err := compare(t.Context(), s, &out); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Count(out.String(), "BenchmarkSend/parley") != 2 || strings.Count(out.String(), "Benchmark") != 2 {
 		t.Errorf("got %s", out.String())
 	}
 	s.only = regexp.MustCompile("nothing")
-	if err := run(t.Context(), s, &out); err == nil {
+	if err := compare(t.Context(), s, &out); err == nil {
 		t.Error("no error when nothing matches")
 	}
 }

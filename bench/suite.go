@@ -11,6 +11,12 @@ import (
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
 
+// result is that of one measurement.
+type result = testing.BenchmarkResult
+
+// results are those of each benchmark, by name, one a round.
+type results map[string][]result
+
 // cpuMetric is the unit of the processor time in results.
 const cpuMetric = "cpu-ns/op"
 
@@ -103,10 +109,10 @@ func (m *measurement) do(ctx context.Context, n int) error {
 
 // measure runs b as a standard benchmark, and adds the processor time of an operation: of both ends together, in one process or in two, and unlike the
 // elapsed time hardly influenced by other programs on the machine.
-func (b benchmark) measure(ctx context.Context) (testing.BenchmarkResult, error) {
+func (b benchmark) measure(ctx context.Context) (result, error) {
 	m, err := b.open(ctx)
 	if err != nil {
-		return testing.BenchmarkResult{}, err
+		return result{}, err
 	}
 	var failed error
 	r := testing.Benchmark(func(tb *testing.B) { failed = m.iterate(ctx, tb) })

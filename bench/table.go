@@ -117,6 +117,36 @@ func ratios() []ratio {
 
 // budgets are of Parley's own allocations. Those of the user are 6 of an ask, as workload.Echo says, and 2 of a send, as workload.Messages says.
 var budgets = []budget{
+	{"ask1", "Ask1/parley", 6, 0},
 	{"ask64", "Ask64/parley", 6, 2},
+	{"conc-ask64", "ConcAsk64/parley", 6, 0},
+	{"stub64", "Stub64/parley", 6, 0},
+	{"askpipe", "AskPipe/parley", 6, 0},
 	{"send", "Send/parley", 2, 1},
+}
+
+// footprints are those of Parley.
+var footprints = []footprint{
+	{"ask1", "Ask1/parley"},
+	{"ask64", "Ask64/parley"},
+	{"conc-ask64", "ConcAsk64/parley"},
+	{"stub64", "Stub64/parley"},
+	{"askpipe", "AskPipe/parley"},
+	{"ask1MiB", "Ask1MiB/parley"},
+	{"send", "Send/parley"},
+}
+
+// figures returns all that results are condensed to.
+func figures() []figure {
+	var all []figure
+	for _, r := range ratios() {
+		all = append(all, r)
+	}
+	for _, b := range budgets {
+		all = append(all, b)
+	}
+	for _, f := range footprints {
+		all = append(all, f)
+	}
+	return all
 }

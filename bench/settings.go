@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// settings are the command line.
+type settings struct {
+	rounds     int
+	time       time.Duration
+	only       *regexp.Regexp
+	cpuProfile string
+	memProfile string
+	check      bool
+
+	guard string // the file with the bounds; empty unless they are to be checked
+}
+
+func parse(args []string) (settings, error) {
+	s := settings{only: regexp.MustCompile("")}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.IntVar(&s.rounds, "rounds", 5, "number of rounds")
+	f.DurationVar(&s.time, "time", 800*time.Millisecond, "least duration of one measurement")
+	f.Func("only", "regular expression of the benchmarks to run, such as Ask64/parley; all by default", func(v string) (err error) {
+		s.only, err = regexp.Compile(v)
+		return err
+	})
+	f.StringVar(&s.cpuProfile, "cpuprofile", "", "file for a CPU profile of all measurements")
+	f.StringVar(&s.memProfile, "memprofile", "", "file for a profile of all allocations")
+	f.BoolVar(&s.check, "check", false, "fail if a goal is missed")
+	f.StringVar(&s.guard, "guard", "", "instead, measure shortly, and fail if a bound in this file is missed twice")
+	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	if s.rounds < 1 || s.time <= 0 || f.NArg() > 0 {
+		return s, fmt.Errorf("want -rounds and -time above 0 and no arguments: %q", args)
+	}
+	return s, s.conflict(f)
+}
+
+// conflict reports flags that do not go together: none is without effect.
+func (s settings) conflict(f *flag.FlagSet) error {
+	var allowed map[string]bool
+	switch {
+	case s.guard != "":
+		allowed = map[string]bool{"guard": true}
+	default:
+		allowed = map[string]bool{"rounds": true, "time": true, "only": true, "cpuprofile": true, "memprofile": true, "check": true}
+	}
+	var wrong []error
+	f.Visit(func(g *flag.Flag) {
+		if !allowed[g.Name] {
+			wrong = append(wrong, fmt.Errorf("-%s does not go with the others", g.Name))
+		}
+	})
+	return errors.Join(wrong...)
+}
+
+// setTime sets the least duration of what testing.Benchmark measures from now on.
+func setTime(d time.Duration) error {
+	testing.Init()
+	if err := flag.Set("test.benchtime", d.String()); err != nil {
+		return fmt.Errorf("setting the duration of measurements: %w", err)
+	}
+	return nil
+}
