@@ -18,6 +18,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/asynkron/protoactor-go/remote"
@@ -119,7 +120,7 @@ func (n *node) stop(ctx context.Context) error {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		n.remote.Shutdown(true)
+		n.shutdown()
 		n.system.Shutdown()
 	}()
 	select {
@@ -128,6 +129,24 @@ func (n *node) stop(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the remote to stop: %w", ctx.Err())
 	}
+}
+
+// shutdown ends the remote. While it tells the ends of its connections, protoactor panics if one of them has just gone by itself; the rest is
+// ended without being told then.
+func (n *node) shutdown() {
+	defer func() {
+		switch failed := recover().(type) {
+		case nil:
+		case runtime.Error:
+			if failed.Error() != "send on closed channel" {
+				panic(failed)
+			}
+			n.remote.Shutdown(false)
+		default:
+			panic(failed)
+		}
+	}()
+	n.remote.Shutdown(true)
 }
 
 // server is the node with the actors.
