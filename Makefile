@@ -81,6 +81,10 @@ fuzz: ## Run each fuzz target for FUZZTIME
 bench: ## Measure Parley beside stock grpc-go and other frameworks, and print the ratios
 	$(GO) -C bench run .
 
+.PHONY: bench-report
+bench-report: ## Measure for a quarter of an hour, and write docs/benchmarks.md with its figures
+	$(GO) -C bench run . -report ../docs
+
 .PHONY: bench-guard
 bench-guard: ## Measure for a minute, and fail if a ratio to grpc-go or an allocation is across its bound in bench/floors.txt
 	$(GO) -C bench run . -guard floors.txt

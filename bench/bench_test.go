@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"regexp"
@@ -166,20 +167,33 @@ func TestEveryFigureIsOfBenchmarksThatExist(t *testing.T) {
 
 func TestFlagsThatDoNotGoTogetherAreRefused(t *testing.T) {
 	for _, args := range []string{
-		"-rounds 0", "-time 0s", "more", "-guard a -rounds 2",
+		"-rounds 0", "-time 0s", "more", "-guard a -report b", "-guard a -rounds 2", "-report a -only b", "-quick", "-redraw",
+		"-report a -quick -redraw",
 	} {
 		if _, err := parse(strings.Fields(args)); err == nil {
 			t.Errorf("%s: no error", args)
 		}
 	}
-	for _, args := range []string{"", "-check -rounds 2", "-guard a"} {
+	for _, args := range []string{"", "-check -rounds 2", "-guard a", "-report a", "-report a -quick", "-report a -redraw"} {
 		if _, err := parse(strings.Fields(args)); err != nil {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
 }
 
+// keepTime has benchmarks that follow the tests run for as long as the command line says.
+func keepTime(t *testing.T) {
+	t.Helper()
+	before := flag.Lookup("test.benchtime").Value.String()
+	t.Cleanup(func() {
+		if err := flag.Set("test.benchtime", before); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestOnlyWhatMatchesIsMeasured(t *testing.T) {
+	keepTime(t)
 	s, err := parse([]string{"-only", "^Send/parley$", "-rounds", "2", "-time", "1ns"})
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,8 @@
 // Single measurements swing by a quarter on a busy machine. Therefore they are interleaved, round by round, and a ratio is the median of
 // those of the rounds. The benchmarks also run as usual, by "go test -bench .".
 //
-// With -guard it measures shortly and fails if a ratio or an allocation is across its bound.
+// With -guard it measures shortly and fails if a ratio or an allocation is across its bound. With -report it writes a page with figures of
+// throughput, latency and cost.
 package main
 
 import (
@@ -24,7 +25,7 @@ import (
 )
 
 func main() {
-	err := start(context.Background(), os.Args[1:], os.Stdout)
+	err := start(context.Background(), os.Args[1:], os.Stdout, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -35,7 +36,7 @@ func main() {
 }
 
 // start does what the command line says.
-func start(ctx context.Context, args []string, out io.Writer) error {
+func start(ctx context.Context, args []string, out, progress io.Writer) error {
 	if name, ok := peer.ChildName(args); ok {
 		return peer.Child(ctx, name, systems(), os.Stdin, out)
 	}
@@ -43,8 +44,11 @@ func start(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if s.guard != "" {
+	switch {
+	case s.guard != "":
 		return runGuard(ctx, s.guard, out)
+	case s.report != "":
+		return writeReport(ctx, s, progress)
 	}
 	return compare(ctx, s, out)
 }

@@ -18,7 +18,10 @@ type settings struct {
 	memProfile string
 	check      bool
 
-	guard string // the file with the bounds; empty unless they are to be checked
+	guard  string // the file with the bounds; empty unless they are to be checked
+	report string // where the report goes; empty unless it is to be written
+	quick  bool
+	redraw bool
 }
 
 func parse(args []string) (settings, error) {
@@ -34,6 +37,9 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&s.memProfile, "memprofile", "", "file for a profile of all allocations")
 	f.BoolVar(&s.check, "check", false, "fail if a goal is missed")
 	f.StringVar(&s.guard, "guard", "", "instead, measure shortly, and fail if a bound in this file is missed twice")
+	f.StringVar(&s.report, "report", "", "instead, measure all that the report needs, for a quarter of an hour, and write benchmarks.md with its figures into this directory")
+	f.BoolVar(&s.quick, "quick", false, "with -report: take two minutes, for a report that shows what it would look like")
+	f.BoolVar(&s.redraw, "redraw", false, "with -report: measure nothing, and write the report anew from the data that it was written from")
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
@@ -47,8 +53,12 @@ func parse(args []string) (settings, error) {
 func (s settings) conflict(f *flag.FlagSet) error {
 	var allowed map[string]bool
 	switch {
+	case s.guard != "" && s.report != "":
+		return errors.New("-guard and -report are two things")
 	case s.guard != "":
 		allowed = map[string]bool{"guard": true}
+	case s.report != "":
+		allowed = map[string]bool{"report": true, "quick": true, "redraw": true}
 	default:
 		allowed = map[string]bool{"rounds": true, "time": true, "only": true, "cpuprofile": true, "memprofile": true, "check": true}
 	}
@@ -58,6 +68,9 @@ func (s settings) conflict(f *flag.FlagSet) error {
 			wrong = append(wrong, fmt.Errorf("-%s does not go with the others", g.Name))
 		}
 	})
+	if s.quick && s.redraw {
+		wrong = append(wrong, errors.New("-quick and -redraw are two things"))
+	}
 	return errors.Join(wrong...)
 }
 

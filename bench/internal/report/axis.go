@@ -70,3 +70,8 @@ func prefixed(v float64, units ...string) string {
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64) + units[i]
 }
+
+// spaced has a space behind what tick shows. It keeps labels beside their axis from touching it where the reader's font is a wider one.
+func spaced(tick func(float64) string) func(float64) string {
+	return func(v float64) string { return tick(v) + "  " }
+}

@@ -70,7 +70,7 @@ func (c *chart) draw() ([]byte, error) {
 	p := plot.New()
 	lowX, highX, lowY, highY := bounds(lines)
 	c.x.apply(&p.X, lowX, highX, zeroAt)
-	c.y.apply(&p.Y, lowY, highY, 0)
+	axis{c.y.label, spaced(c.y.tick)}.apply(&p.Y, lowY, highY, 0)
 	// It is above the axis instead, where it is read more easily than when it is turned.
 	p.Y.Label.Text = ""
 	grid := plotter.NewGrid()

@@ -9,7 +9,10 @@ import (
 	"path/filepath"
 )
 
-// Save writes d to a file, from which Open reads it.
+// DataFile returns where the data of the report in a directory belong.
+func DataFile(dir string) string { return filepath.Join(dir, figureDir, "data.json") }
+
+// Save writes d to a file, from which Open reads it. It makes the directory if there is none.
 func Save(d Data, path string) error {
 	if err := d.Validate(); err != nil {
 		return err
@@ -17,6 +20,9 @@ func Save(d Data, path string) error {
 	b, err := json.MarshalIndent(d, "", "\t")
 	if err != nil {
 		return fmt.Errorf("report: encode the data: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("report: save the data: %w", err)
 	}
 	if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("report: save the data: %w", err)

@@ -93,10 +93,13 @@ func versions(build *debug.BuildInfo, modules []string) []Module {
 
 func version(m *debug.Module) string {
 	switch {
-	case m.Replace != nil && m.Replace.Version == "", m.Version == "(devel)", m.Version == "":
+	case m.Replace != nil && local(m.Replace.Version), m.Replace == nil && local(m.Version):
 		return "this tree"
 	case m.Replace != nil:
 		return m.Replace.Path + " " + m.Replace.Version
 	}
 	return m.Version
 }
+
+// local reports whether a version is that of a directory.
+func local(version string) bool { return version == "" || version == "(devel)" }

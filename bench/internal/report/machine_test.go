@@ -50,15 +50,17 @@ func TestVersions(t *testing.T) {
 		Deps: []*debug.Module{
 			{Path: "example.org/a", Version: "v1.0.0"},
 			{Path: "example.org/local", Version: "v0.0.0", Replace: &debug.Module{Path: "../secret"}},
+			{Path: "example.org/tree", Version: "v0.0.0", Replace: &debug.Module{Path: "../secret", Version: "(devel)"}},
 			{Path: "example.org/fork", Version: "v1.0.0", Replace: &debug.Module{Path: "example.org/b", Version: "v2.0.0"}},
 			{Path: "example.org/unasked", Version: "v1.0.0"},
 		},
 	}
-	got := versions(build, []string{"example.org/a", "example.org/main", "example.org/local", "example.org/fork", "example.org/absent"})
+	got := versions(build, []string{"example.org/a", "example.org/main", "example.org/local", "example.org/tree", "example.org/fork", "example.org/absent"})
 	want := []Module{
 		{"example.org/a", "v1.0.0"},
 		{"example.org/main", "this tree"},
 		{"example.org/local", "this tree"},
+		{"example.org/tree", "this tree"},
 		{"example.org/fork", "example.org/b v2.0.0"},
 	}
 	if !slices.Equal(got, want) {
