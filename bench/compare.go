@@ -8,7 +8,9 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/parley-rpc/parley/bench/internal/fairness"
 	"github.com/parley-rpc/parley/bench/internal/floors"
+	"github.com/parley-rpc/parley/bench/internal/scale"
 )
 
 // compare measures and prints. It fails if a benchmark does, or as -check says.
@@ -29,7 +31,37 @@ func compare(ctx context.Context, s settings, out io.Writer) error {
 	if err := errors.Join(err, stop(), profileAllocations(s.memProfile)); err != nil {
 		return err
 	}
-	return condense(all, s.check, out)
+	missed := condense(all, s.check, out)
+	if s.some {
+		return missed
+	}
+	return errors.Join(missed, experiment(ctx, s.check, out))
+}
+
+// experiment runs the experiments whose figures are no comparison of throughput, and prints their lines.
+func experiment(ctx context.Context, check bool, out io.Writer) error {
+	var missed []error
+	tell := func(line fmt.Stringer, miss bool) {
+		fmt.Fprintln(out, line)
+		if check && miss {
+			missed = append(missed, fmt.Errorf("missed: %s", line))
+		}
+	}
+	fair, err := fairness.Run(ctx, fairness.Short())
+	if err != nil {
+		return err
+	}
+	for _, l := range fair.Lines {
+		tell(l, l.Missed())
+	}
+	grown, err := scale.Run(ctx, scale.Short())
+	if err != nil {
+		return err
+	}
+	for _, l := range grown.Lines {
+		tell(l, l.Missed())
+	}
+	return errors.Join(missed...)
 }
 
 // rounds runs each benchmark of a list once a round, and hands over each result as it is there, with the number of the round from 1.

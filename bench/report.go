@@ -6,7 +6,9 @@ import (
 	"io"
 	"time"
 
+	"github.com/parley-rpc/parley/bench/internal/fairness"
 	"github.com/parley-rpc/parley/bench/internal/report"
+	"github.com/parley-rpc/parley/bench/internal/scale"
 )
 
 // effort is how much is measured for a report.
@@ -17,6 +19,9 @@ type effort struct {
 	swept    time.Duration // least duration of a measurement of a curve
 	offered  time.Duration // for which a load is offered
 	warmup   time.Duration // of a load
+	fairness fairness.Config
+	scale    scale.Config
+	sessions []int // numbers of sessions whose memory is measured
 }
 
 // The efforts. The full one takes about a quarter of an hour, and the quick one less than two minutes.
@@ -25,11 +30,13 @@ var (
 		command: "make bench-report",
 		rounds:  5, compared: 800 * time.Millisecond, swept: 250 * time.Millisecond,
 		offered: time.Second, warmup: 500 * time.Millisecond,
+		fairness: fairness.Short(), scale: scale.Full(), sessions: []int{1, 10, 100, 300, 1000},
 	}
 	quickEffort = effort{
 		command: "go -C bench run . -report ../docs -quick",
 		rounds:  1, compared: 100 * time.Millisecond, swept: 50 * time.Millisecond,
 		offered: 300 * time.Millisecond, warmup: 100 * time.Millisecond,
+		fairness: quickFairness(), scale: quickScale(), sessions: []int{1, 10, 100},
 	}
 )
 
@@ -46,6 +53,9 @@ func parts() []part {
 		{"throughput", reportThroughput},
 		{"latency", reportLatency},
 		{"cost", reportCost},
+		{"fairness", reportFairness},
+		{"scale", reportScale},
+		{"memory", reportMemory},
 	}
 }
 

@@ -14,6 +14,7 @@ type settings struct {
 	rounds     int
 	time       time.Duration
 	only       *regexp.Regexp
+	some       bool // only leaves something out
 	cpuProfile string
 	memProfile string
 	check      bool
@@ -29,7 +30,8 @@ func parse(args []string) (settings, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&s.rounds, "rounds", 5, "number of rounds")
 	f.DurationVar(&s.time, "time", 800*time.Millisecond, "least duration of one measurement")
-	f.Func("only", "regular expression of the benchmarks to run, such as Ask64/parley; all by default", func(v string) (err error) {
+	f.Func("only", "regular expression of the benchmarks to run, such as Ask64/parley; all by default, and the experiments of fairness and scale", func(v string) (err error) {
+		s.some = true
 		s.only, err = regexp.Compile(v)
 		return err
 	})

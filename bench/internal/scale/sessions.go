@@ -26,6 +26,25 @@ func checkFiles(n int) error {
 	return nil
 }
 
+// Idle returns what an idle session costs, and a gRPC connection with an open stream, in bytes of both ends, where there are n of each.
+func Idle(ctx context.Context, n int) (session, stream float64, err error) {
+	if err := checkFiles(2 * n); err != nil {
+		return 0, 0, err
+	}
+	c := Config{Sessions: n}
+	f, session, _, err := openedFleet(ctx, c)
+	defer func() { err = errors.Join(err, f.close(ctx)) }()
+	if err != nil {
+		return 0, 0, fmt.Errorf("opening %d sessions: %w", n, err)
+	}
+	s, stream, _, err := openedStock(ctx, c)
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err != nil {
+		return 0, 0, fmt.Errorf("opening %d gRPC connections: %w", n, err)
+	}
+	return session, stream, nil
+}
+
 // sessions measures idle sessions beside idle gRPC connections with a stream each, and asks that are spread over them.
 func sessions(ctx context.Context, c Config, r *Result) (err error) {
 	if err := checkFiles(2 * c.Sessions); err != nil {
