@@ -14,9 +14,11 @@ import (
 
 	hdrhistogram "github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/parley-rpc/parley/bench/internal/fairness"
 	"github.com/parley-rpc/parley/bench/internal/load"
 	"github.com/parley-rpc/parley/bench/internal/peer/protoactorpeer"
 	"github.com/parley-rpc/parley/bench/internal/report"
+	"github.com/parley-rpc/parley/bench/internal/scale"
 	"github.com/parley-rpc/parley/bench/internal/workload"
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
 )
@@ -25,6 +27,11 @@ import (
 var leastEffort = effort{
 	command: "go test", rounds: 1, compared: time.Nanosecond, swept: time.Nanosecond,
 	offered: 10 * time.Millisecond, warmup: time.Millisecond,
+	fairness: fairness.Config{Rounds: 1, Phase: 50 * time.Millisecond, Rate: 200, AskBytes: 1 << 10, BulkBytes: 1 << 20, Patience: time.Minute},
+	scale: scale.Config{
+		Endpoints: 20, Sessions: 3, Many: 100, ManyTime: time.Minute, ManyBytes: 1 << 30, Callers: 4, Asks: 40, Messages: 130, Rounds: 1,
+	},
+	sessions: []int{1, 3},
 }
 
 func newProgress(out *bytes.Buffer) *progress {
@@ -46,8 +53,10 @@ func TestReportOfEverything(t *testing.T) {
 	if err := errors.Join(report.Save(d, report.DataFile(dir)), report.Write(d, dir)); err != nil {
 		t.Fatal(err)
 	}
-	if len(d.Ratios) != len(ratios()) || len(d.Throughput) != 6*len(described) || len(d.Cost) != 5*(1+len(described)) || len(d.Other) != 3 {
-		t.Errorf("got %d ratios, %d throughputs, %d costs, %d tables", len(d.Ratios), len(d.Throughput), len(d.Cost), len(d.Other))
+	if len(d.Ratios) != len(ratios()) || len(d.Throughput) != 6*len(described) || len(d.Cost) != 5*(1+len(described)) || len(d.Other) != 3 ||
+		len(d.Fairness) != 1 || len(d.Scale) != 1 || len(d.Memory) != 4 || len(d.Fanout) != 6 {
+		t.Errorf("got %d ratios, %d throughputs, %d costs, %d tables, %d of fairness, %d of scale, %d of memory, %d of fanout",
+			len(d.Ratios), len(d.Throughput), len(d.Cost), len(d.Other), len(d.Fairness), len(d.Scale), len(d.Memory), len(d.Fanout))
 	}
 	if want := fmt.Sprintf("report: 0s: comparison 1/%d: Ask1/parley, round 1 of 1\n", len(benchmarks())); !strings.Contains(out.String(), want) {
 		t.Errorf("got the progress %s", out.String())
