@@ -87,7 +87,7 @@ func answered(call *rpcstats.Call, r *endpoint.Request, got *endpoint.Response) 
 	}
 	if got.Err == nil && r.NewReply != nil {
 		reply := r.NewReply()
-		if err := proto.Unmarshal(got.Payload, reply); err != nil {
+		if err := proto.Unmarshal(got.Encoded(), reply); err != nil {
 			call.Fail(&endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: "reply: " + err.Error(), Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted, Cause: err})
 		} else {
 			call.InPayload(reply, len(got.Payload))

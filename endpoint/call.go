@@ -140,10 +140,11 @@ func (c *call) failure() *Error {
 
 // decode decodes the reply of a call that is done, and has not failed, into res, by unmarshal.
 func (c *call) decode(res proto.Message, unmarshal func([]byte, proto.Message) error) *Error {
-	if o := c.options.more; o != nil && o.maxRecv > 0 && len(c.response.Payload) > o.maxRecv {
-		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(c.response.Payload), o.maxRecv), nil)
+	payload := c.response.Encoded()
+	if o := c.options.more; o != nil && o.maxRecv > 0 && len(payload) > o.maxRecv {
+		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(payload), o.maxRecv), nil)
 	}
-	err := unmarshal(c.response.Payload, res)
+	err := unmarshal(payload, res)
 	if m := c.response.Shared; m != nil {
 		m.Release()
 	}

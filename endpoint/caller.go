@@ -143,6 +143,12 @@ type Memory interface {
 	Release()
 }
 
+// Parts is an encoded message that is not in one piece yet.
+type Parts interface {
+	// Join returns it in one piece, once: that takes as long as to copy it.
+	Join() []byte
+}
+
 // Response is the outcome of an ask.
 type Response struct {
 	// Payload is the encoded reply, which is the receiver's to keep if Shared is nil.
@@ -150,10 +156,20 @@ type Response struct {
 	// Shared is what Payload is a part of, if that is to be released when Payload is not needed any more. What is never released is left to the
 	// garbage collector. Nil for an ask that has not said that it shares.
 	Shared Memory
+	// Parts is the encoded reply instead, if it is a large one that came in pieces; nil where there is Payload. Encoded makes one of them.
+	Parts Parts
 	// JSON says that the reply is JSON, which only an ask in JSON should get.
 	JSON bool
 	// Header and Trailer are the reply's metadata.
 	Header, Trailer metadata.MD
 	// Err is nil if there is a reply.
 	Err *Error
+}
+
+// Encoded returns the encoded reply, in one piece. Unlike Complete, it may take its time, so it is for whoever decodes the reply.
+func (r *Response) Encoded() []byte {
+	if r.Parts != nil {
+		r.Payload, r.Parts = r.Parts.Join(), nil
+	}
+	return r.Payload
 }

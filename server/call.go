@@ -33,6 +33,7 @@ type call struct {
 	callback *callback    // instead of a message
 	method   *offered
 	payload  []byte       // until it has been decoded
+	parts    *wire.Parts  // the payload instead, if it is large
 	frame    *wire.Buffer // what payload is a part of; nil if it is not
 	encoding wire.Encoding
 	size     uint32        // what it took of window: no message has 4 GiB
@@ -208,6 +209,9 @@ func (c *call) Stream() grpc.ServerStream {
 
 // decode decodes the request, once.
 func (c *call) decode(req proto.Message) (err error) {
+	if c.parts != nil {
+		c.payload, c.parts = c.parts.Join(), nil
+	}
 	size := len(c.payload)
 	switch {
 	case c.encoding == wire.JSON:

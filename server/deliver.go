@@ -96,7 +96,7 @@ func (d *delivery) add(ev *session.Event) {
 		c.id = 0
 		d.wanted = append(d.wanted, receipt{len(d.run), ev.ID})
 	}
-	c.payload, c.encoding = ev.Payload, ev.Encoding
+	c.payload, c.parts, c.encoding = ev.Payload, ev.Parts, ev.Encoding
 	c.link, c.account, c.cost = d.link, ev.Account, ev.Cost
 	if d.life == nil {
 		d.life = peer.NewContext(d.server.life, d.link.Carrier())

@@ -63,7 +63,7 @@ func serveOne(stream grpc.ServerStream, caller endpoint.Caller, q endpoint.Reque
 	if r.Err != nil {
 		return status.FromProto(statusOf(r.Err)).Err()
 	}
-	return stream.SendMsg(wire.NewFrame(r.Payload))
+	return stream.SendMsg(wire.NewFrame(r.Encoded()))
 }
 
 // called returns the endpoint that a call is for, and whether its method is streaming, or a status in gRPC's words.

@@ -211,7 +211,7 @@ func (m *relayed) pass() {
 	}
 	p := &session.Posting{
 		Target:   wire.Target{Endpoint: m.event.To.Endpoint, Method: m.event.To.Method},
-		Payload:  m.event.Payload,
+		Payload:  m.payload(),
 		Encoding: m.event.Encoding,
 		Metadata: m.event.Metadata,
 	}
@@ -247,10 +247,18 @@ func (m *relayed) pass() {
 	if m.stream != nil {
 		m.passMessages(to)
 	}
-	m.event.Payload = nil // its credit returns now, and the answer may take long
+	m.event.Payload, m.event.Parts = nil, nil // its credit returns now, and the answer may take long
 	if m.cancelled.Load() {
 		m.CancelCall(nil) // the first one may have come too early
 	}
+}
+
+// payload returns the payload, in one piece.
+func (m *relayed) payload() []byte {
+	if m.event.Parts != nil {
+		m.event.Payload, m.event.Parts = m.event.Parts.Join(), nil
+	}
+	return m.event.Payload
 }
 
 // refuse ends a message that was not passed on.
@@ -271,7 +279,7 @@ func (m *relayed) refuse(e *endpoint.Error) {
 		return
 	}
 	lost := session.Send{
-		Target: m.event.To.Target, Metadata: m.event.Metadata, Payload: m.event.Payload, Encoding: m.event.Encoding, Execution: endpoint.NotExecuted,
+		Target: m.event.To.Target, Metadata: m.event.Metadata, Payload: m.payload(), Encoding: m.event.Encoding, Execution: endpoint.NotExecuted,
 	}
 	m.relay.server.config.Lost(endpoint.Peer{EnvID: m.relay.key.envID}, lost, e)
 }
@@ -294,11 +302,20 @@ func (m *relayed) Complete(r endpoint.Response) {
 		m.relay.key.from.Receipt(m.event.ID, st)
 		return
 	}
+	if r.Parts != nil { // whoever completes it reads a session, which others use, too
+		m.relay.server.Go(func() { m.reply(&r) })
+		return
+	}
+	m.reply(&r)
+}
+
+// reply passes the reply back.
+func (m *relayed) reply(r *endpoint.Response) {
 	reply := &session.Reply{ID: m.event.ID}
 	if r.Err != nil {
 		reply.Status = statusOf(r.Err)
 	} else {
-		reply.Payload, reply.Encoding = r.Payload, wire.Proto
+		reply.Payload, reply.Encoding = r.Encoded(), wire.Proto
 		if r.JSON {
 			reply.Encoding = wire.JSON
 		}

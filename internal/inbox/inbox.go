@@ -13,6 +13,8 @@ import (
 type Message struct {
 	// Payload is the encoded message, which is the reader's to keep.
 	Payload []byte
+	// Parts is the encoded message instead; nil where there is Payload. Next makes one of it.
+	Parts interface{ Join() []byte }
 	// JSON says that it is in protobuf's JSON.
 	JSON bool
 	// Taken is called once, when the message is read or dropped; nil for nothing.
@@ -126,6 +128,9 @@ func (b *Inbox) Next(ctx context.Context) (Message, error) {
 	for {
 		m, ok, err := b.take()
 		if ok {
+			if m.Parts != nil {
+				m.Payload, m.Parts = m.Parts.Join(), nil
+			}
 			m.taken()
 			return m, nil
 		}

@@ -438,6 +438,9 @@ func response(ev *session.Event) endpoint.Response {
 		r.Err = endpoint.ErrorFromStatus(ev.Status)
 	default:
 		r.Payload, r.JSON = ev.Payload, ev.Encoding == wire.JSON
+		if ev.Parts != nil {
+			r.Parts = ev.Parts
+		}
 	}
 	return r
 }

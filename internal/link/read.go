@@ -97,7 +97,7 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 	}
 	for i := range events {
 		ev := &events[i]
-		kept = kept || ev.Ask != nil || len(ev.Payload) > len(frame.Bytes)
+		kept = kept || ev.Ask != nil || ev.Parts != nil || len(ev.Payload) > len(frame.Bytes)
 		switch ev.Kind {
 		case wire.KindReply, wire.KindReceipt, wire.KindEnd:
 			flush(i)

@@ -49,7 +49,11 @@ func (l *Link) stream(ev *session.Event, frame *wire.Buffer) {
 		if len(ev.Payload) <= len(frame.Bytes) { // it is a part of the frame
 			ev.Payload = bytes.Clone(ev.Payload)
 		}
-		owner.Came(inbox.Message{Payload: ev.Payload, JSON: ev.Encoding == wire.JSON, Taken: func() { l.takeMessage(st, cost) }})
+		m := inbox.Message{Payload: ev.Payload, JSON: ev.Encoding == wire.JSON, Taken: func() { l.takeMessage(st, cost) }}
+		if ev.Parts != nil {
+			m.Parts = ev.Parts
+		}
+		owner.Came(m)
 	}
 }
 

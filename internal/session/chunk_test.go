@@ -319,11 +319,37 @@ func TestHugeTransferTakesNoMemory(t *testing.T) {
 	}
 	held := 0
 	for _, partial := range p.s.in.transfers {
-		held += cap(partial.data)
+		held += cap(partial.data) + partial.held()
 	}
 	if held > 64*reservedTransfer {
 		t.Fatalf("%d bytes are held for 64 transfers of which a byte has come", held)
 	}
+}
+
+// TestPartsAreKept: a message that comes in parts is whole in the end, and its bytes count as kept until then.
+func TestPartsAreKept(t *testing.T) {
+	p := newPair(t, limited(), limited())
+	payload := append(large(1), large(2)...)
+	p.side[0].Post(sending("x", payload))
+	for most := uint64(0); len(p.side[1].events) == 0; {
+		if !p.step(0) {
+			t.Fatal("the message does not come")
+		}
+		kept := p.side[1].Kept() - p.side[1].in.namesBytes
+		if len(p.side[1].events) == 0 && p.side[1].in.transfers[1] != nil && (kept < most || kept != p.side[1].in.transfers[1].got) {
+			t.Fatalf("%d bytes are kept, of %d that have come", kept, p.side[1].in.transfers[1].got)
+		}
+		most = kept
+	}
+	if kept := p.side[1].Kept() - p.side[1].in.namesBytes; kept != 0 {
+		t.Errorf("%d bytes count as kept when the message is whole", kept)
+	}
+	events := p.take(1)
+	if len(events) != 1 || len(events[0].Payload) != 0 || events[0].Parts == nil || !bytes.Equal(events[0].Parts.Join(), payload) {
+		t.Errorf("%d events, want the message in parts", len(events))
+	}
+	p.settle()
+	p.idle()
 }
 
 // TestRefusedTransferIsNotKept: the bytes of a message that is not going to be handled are dropped as they come.

@@ -27,7 +27,9 @@ type Event struct {
 	// Metadata is that of an ask or send, of headers, or the header of a reply.
 	Metadata, Trailer []wire.Metadata
 	// Payload aliases the frame, or is a buffer of its own; it may be kept.
-	Payload  []byte
+	Payload []byte
+	// Parts is the payload instead, if it is a large one that came in chunks. Whoever decodes it joins them; the reader of the session should not.
+	Parts    *wire.Parts
 	Encoding wire.Encoding
 	// Status is that of a reply or bye; nil for OK.
 	Status *spb.Status

@@ -212,6 +212,9 @@ func bounded(t *testing.T, s *Session) {
 	held := 0
 	for _, p := range s.in.transfers {
 		held += cap(p.data)
+		if uint64(p.held()) > p.got {
+			t.Fatalf("%d bytes are held of a message of which %d have come", p.held(), p.got)
+		}
 	}
 	switch {
 	case len(s.in.routes) > int(s.own.Routes), len(s.in.accounts) > int(s.own.Mailboxes), len(s.in.transfers) > int(s.own.Transfers):

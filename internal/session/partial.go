@@ -100,7 +100,7 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 		return nil
 	}
 	s.endPartial(p)
-	p.event.Payload, p.event.Encoding = p.data, wire.Proto
+	p.event.Payload, p.event.Parts, p.event.Encoding = p.data, p.parts, wire.Proto
 	p.event.RemainingMicros = less(p.event.RemainingMicros, uint64(max(0, in.now.Sub(p.began)/time.Microsecond)))
 	switch {
 	case p.event.Kind == wire.KindMessage:
@@ -114,13 +114,29 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	return nil
 }
 
-// append adds a piece. Room is made as pieces come, as the size of the whole is but a claim; and by large steps, as what has come is copied each time.
+// append adds a piece. Up to reservedTransfer there is room for the whole from the first piece on. As its size is but a claim, the room for a
+// larger one is made part by part: to have it in one piece, what has come would have to be copied here each time the room grows, or room to be
+// made, and cleared, of which nothing has come; for milliseconds, while all else in the session waits.
 func (p *partial) append(piece []byte) {
-	if len(p.data)+len(piece) > cap(p.data) {
-		room := max(reservedTransfer, 4*uint64(len(p.data)))
-		p.data = append(make([]byte, 0, min(p.size, room)), p.data...)
+	switch {
+	case p.size > reservedTransfer:
+		if p.parts == nil {
+			p.parts = new(wire.Parts)
+		}
+		p.parts.Append(piece)
+		return
+	case p.data == nil:
+		p.data = make([]byte, 0, p.size)
 	}
 	p.data = append(p.data, piece...)
+}
+
+// held returns how many bytes of the message are kept.
+func (p *partial) held() int {
+	if p.parts != nil {
+		return p.parts.Len()
+	}
+	return len(p.data)
 }
 
 // receiveAbort takes the abort of a transfer.
@@ -182,7 +198,7 @@ func (s *Session) abortPartial(p *partial, why *spb.Status) {
 // endPartial forgets p.
 func (s *Session) endPartial(p *partial) {
 	delete(s.in.transfers, p.id)
-	s.in.partialBytes -= uint64(len(p.data))
+	s.in.partialBytes -= uint64(p.held())
 	if p.event.Kind != wire.KindReply {
 		return
 	}
