@@ -28,6 +28,7 @@ type incoming struct {
 	received uint64 // the number of the last frame
 	acked    uint64 // the last acknowledgement that was made
 	unacked  int    // bytes since then
+	chunks   int    // of them in chunks
 	ackAt    time.Time
 
 	withheld []*Account // whose credit is to be stated at creditAt
@@ -143,7 +144,7 @@ func (s *Session) receive(now time.Time, frame []byte) ([]Event, *Violation) {
 	in.received = h.Number
 	s.counters.FramesIn++
 	in.unacked += len(frame)
-	if uint64(in.unacked) >= s.peer.ReplayBytes/4 {
+	if uint64(in.unacked) >= s.peer.ReplayBytes/4 || in.chunks >= ackedChunks && s.out.replay.on {
 		s.out.ackNow = true
 	} else if in.ackAt.IsZero() {
 		in.ackAt = now.Add(ackDelay)
@@ -158,7 +159,7 @@ func (s *Session) receiveHead(h *wire.Head) *Violation {
 	if h.Ack < s.out.acked && h.Ack != 0 {
 		s.counters.StaleTotals++
 	}
-	s.acknowledge(h.Ack)
+	s.acknowledge(s.in.now, h.Ack)
 	for i := range h.Credits {
 		s.raise(&h.Credits[i])
 	}

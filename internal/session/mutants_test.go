@@ -13,12 +13,12 @@ import (
 // edit replaces a text that is once in a file of this package.
 type edit struct{ file, old, mutated string }
 
-// TestMutants breaks the protocol in eleven ways that a test could overlook, and runs the simulator over each: it has to fail,
+// TestMutants breaks the protocol in twelve ways that a test could overlook, and runs the simulator over each: it has to fail,
 // where without a change it does not. A mutant is the real source with a line or two replaced, which go test compiles from an
 // overlay; if a line is not there any more, the mutant has to follow it.
 func TestMutants(t *testing.T) {
 	if testing.Short() {
-		t.Skip("compiles the package eleven times")
+		t.Skip("compiles the package twelve times")
 	}
 	for _, mutant := range []struct {
 		name  string
@@ -86,10 +86,15 @@ func TestMutants(t *testing.T) {
 			"\t\t\t\taccount.window.Discharge(1, cost)\n",
 			"",
 		}}},
+		{"a chunk that counts when it is acknowledged", []edit{{
+			"replay.go",
+			"\t\t\tp.ahead -= chunk.body\n",
+			"",
+		}}},
 		{"head retained", []edit{{
 			"outgoing.go",
-			"\t\to.replay.keep(o.number, frame, body, ready)\n",
-			"\t\to.replay.keep(o.number, frame, len(frame.Bytes), ready)\n",
+			"\t\to.replay.keep(kept{number: o.number, frame: frame, body: body, chunk: chunk, ready: ready})\n",
+			"\t\to.replay.keep(kept{number: o.number, frame: frame, body: len(frame.Bytes), chunk: chunk, ready: ready})\n",
 		}}},
 	} {
 		t.Run(mutant.name, func(t *testing.T) {

@@ -47,6 +47,7 @@ type outgoing struct {
 	hint    int     // the size of the last batch: the next is expected to be alike
 
 	replay replay // what was written, until it is acknowledged
+	pace   pace   // how much of it may be chunks
 
 	transfers     []*transfer // that have begun, in turn
 	sends         []*transfer // large sends that are not acknowledged wholly, in order; if the session outlives its streams
@@ -323,7 +324,7 @@ func (s *Session) HasFrame() bool {
 	if o.replay.next < len(o.replay.kept) || s.headDue() {
 		return true
 	}
-	return (o.queued > 0 || len(o.transfers) > 0 || len(o.replies) > 0 || o.bye != nil) && !s.replayFull()
+	return (o.queued > 0 || len(o.transfers) > 0 && o.pace.open() || len(o.replies) > 0 || o.bye != nil) && !s.replayFull()
 }
 
 func (s *Session) headDue() bool {
@@ -355,10 +356,10 @@ func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 		o.bye = nil
 	}
 	var frame *wire.Buffer
-	ready := now
+	ready, chunk := now, false
 	switch {
-	case len(o.transfers) > 0 && (o.chunkNext || o.queued == 0):
-		frame = s.nextChunk()
+	case s.chunkDue():
+		frame, chunk = s.nextChunk(), true
 		o.chunkNext = false
 	case len(o.ready) > 0:
 		ready = o.ready[0].ready(now)
@@ -384,9 +385,25 @@ func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 	s.appendHead(frame, wire.Head{Number: o.number, AgeMicros: uint64(now.Sub(ready) / time.Microsecond)})
 	if o.replay.on {
 		frame = frame.Fit()
-		o.replay.keep(o.number, frame, body, ready)
+		o.replay.keep(kept{number: o.number, frame: frame, body: body, chunk: chunk, ready: ready})
+		if chunk {
+			o.pace.ahead += body
+		}
 	}
 	return frame
+}
+
+// chunkDue reports whether the next frame is to be a chunk.
+func (s *Session) chunkDue() bool {
+	o := &s.out
+	if len(o.transfers) == 0 || !o.chunkNext && o.queued > 0 {
+		return false
+	}
+	if !o.pace.open() {
+		o.pace.hold(o.number)
+		return false
+	}
+	return true
 }
 
 // appendHead completes a frame. protobuf allows fields in any order, so the head goes behind the body, where it costs no
@@ -396,7 +413,7 @@ func (s *Session) appendHead(frame *wire.Buffer, h wire.Head) {
 	if s.in.received > s.in.acked {
 		h.Ack = s.in.received
 		s.in.acked = s.in.received
-		s.in.unacked = 0
+		s.in.unacked, s.in.chunks = 0, 0
 	}
 	s.in.ackAt, o.ackNow = time.Time{}, false
 	if len(o.pongs) > 0 {

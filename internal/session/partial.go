@@ -92,6 +92,7 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	}
 	p.unwanted = p.unwanted || p.event.Kind == wire.KindMessage && (st == nil || st.over)
 	p.got += uint64(len(e.Payload))
+	in.chunks += len(e.Payload)
 	if !p.unwanted && p.event.Refused == nil {
 		p.append(e.Payload)
 		in.partialBytes += uint64(len(e.Payload))

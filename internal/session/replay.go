@@ -28,6 +28,7 @@ type kept struct {
 	number uint64
 	frame  *wire.Buffer
 	body   int       // how much of frame is envelopes; a head, which is made anew each time, follows them
+	chunk  bool      // its envelope is a chunk
 	ready  time.Time // when it was first ready to be written
 }
 
@@ -88,9 +89,10 @@ func (s *Session) Attach(now time.Time, received uint64) *Violation {
 	if !s.MayAttach(received) {
 		return violation("A37", codes.InvalidArgument, "the peer has received frame %d, where %d were sent", received, s.out.number)
 	}
-	s.acknowledge(received)
+	s.acknowledge(now, received)
 	r := &s.out.replay
 	r.detached, r.next = false, 0
+	s.out.pace.restart(s.out.number)
 	s.out.pongs, s.out.drain = nil, 0
 	s.live.restart(now)
 	s.counters.Attaches++
@@ -110,13 +112,18 @@ func (s *Session) restate() {
 }
 
 // acknowledge drops the frames up to number.
-func (s *Session) acknowledge(number uint64) {
+func (s *Session) acknowledge(now time.Time, number uint64) {
 	s.out.acked = max(s.out.acked, number)
-	r := &s.out.replay
+	r, p := &s.out.replay, &s.out.pace
 	n := 0
+	var chunk kept // the last of those that have a chunk
 	for n < len(r.kept) && r.kept[n].number <= number {
 		r.bytes -= uint64(r.kept[n].body)
 		r.kept[n].frame.Release()
+		if r.kept[n].chunk {
+			chunk = r.kept[n]
+			p.ahead -= chunk.body
+		}
 		r.kept[n] = kept{}
 		n++
 	}
@@ -130,6 +137,9 @@ func (s *Session) acknowledge(number uint64) {
 	if n > 0 {
 		s.live.progressed()
 	}
+	if chunk.chunk {
+		p.acknowledged(now, chunk.number, s.out.number, now.Sub(chunk.ready), s.own.ReplayBytes)
+	}
 }
 
 // full reports whether no further body may be started until something is acknowledged.
@@ -138,11 +148,11 @@ func (s *Session) replayFull() bool {
 	return r.on && len(r.kept) > 0 && r.bytes+batchBytes > s.own.ReplayBytes
 }
 
-// keep remembers a frame whose first body bytes are envelopes.
-func (r *replay) keep(number uint64, frame *wire.Buffer, body int, ready time.Time) {
-	frame.Retain(1)
-	r.kept = append(r.kept, kept{number: number, frame: frame, body: body, ready: ready})
-	r.bytes += uint64(body)
+// keep remembers a frame.
+func (r *replay) keep(k kept) {
+	k.frame.Retain(1)
+	r.kept = append(r.kept, k)
+	r.bytes += uint64(k.body)
 	r.next = len(r.kept)
 }
 

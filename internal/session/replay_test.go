@@ -149,7 +149,7 @@ func TestReplayWindow(t *testing.T) {
 	if f == nil || wire.ParseHead(f.Bytes, &h) != nil || h.Number != 0 {
 		t.Errorf("the head is %+v", h)
 	}
-	s.acknowledge(1)
+	s.acknowledge(epoch, 1)
 	if !s.HasFrame() {
 		t.Error("an acknowledgement makes no room")
 	}

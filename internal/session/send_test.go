@@ -72,7 +72,7 @@ func TestUnacknowledgedChunks(t *testing.T) {
 			s.NextFrame(epoch)
 		}
 		for acked := range uint64(min(written, 2) + 1) {
-			s.acknowledge(acked)
+			s.acknowledge(epoch, acked)
 			got := s.UnacknowledgedSends()
 			if len(got) != 1 || got[0].Target != q.Target || !slices.Equal(got[0].Metadata, md) || got[0].Execution != want {
 				t.Errorf("with %d frames written and %d acknowledged %+v is reported, want one send, %v", written, acked, got, want)
@@ -82,7 +82,7 @@ func TestUnacknowledgedChunks(t *testing.T) {
 		}
 		for s.NextFrame(epoch) != nil {
 		}
-		s.acknowledge(3)
+		s.acknowledge(epoch, 3)
 		if got := s.UnacknowledgedSends(); len(got) != 0 {
 			t.Errorf("when all is acknowledged %+v is reported", got)
 		}

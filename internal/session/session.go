@@ -74,6 +74,7 @@ func New(own, peer Limits) *Session {
 	s.in.session = credit.NewGrant(0, own.SessionBytes)
 	s.in.transfer = credit.NewGrant(0, own.TransferBytes)
 	s.out.accounts = make(map[mailboxKey]*account)
+	s.out.pace = newPace(leastAhead)
 	s.out.routes = make(map[wire.Target]*route)
 	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
 	s.out.transfer = credit.NewWindow(math.MaxUint64, peer.TransferBytes)

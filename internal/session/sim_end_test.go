@@ -65,6 +65,7 @@ func (s *sim) newEnd(p *pairing, own, peer *env, session uint64) *end {
 	e.CarryStreams()
 	if s.resume {
 		e.Resume()
+		e.out.pace = newPace(s.someAhead())
 		e.Watch(s.now)
 	}
 	own.ends = append(own.ends, e)

@@ -360,7 +360,9 @@ func (s *sim) write(e *end) bool {
 	if e.replayFull() {
 		s.replayFulls++
 	}
+	before := e.out.pace
 	b := e.NextFrame(s.now)
+	s.paced(e, before)
 	if b == nil {
 		return false
 	}

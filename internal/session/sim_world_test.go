@@ -44,6 +44,8 @@ type tally struct {
 	sessions, delivered, replies, relayed, notHere, cancels, withdrawn, unposted, waits, full, replayFulls, lostSends, notExecuted, mayHaveExecuted uint64
 
 	callWaits, callEnds, readMessages uint64
+
+	held, widened uint64 // chunks that waited for an acknowledgement, and windows of them that had grown
 }
 
 // env is a program, through its restarts.
