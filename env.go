@@ -29,8 +29,8 @@ type Env struct {
 	outgoing outgoing
 
 	mu      sync.Mutex
-	address endpoint.Address // zero in client mode
-	grpc    *grpc.Server     // the Env's own; nil without a listener
+	address string       // in normal form; "" in client mode
+	grpc    *grpc.Server // the Env's own; nil without a listener
 	serving sync.WaitGroup
 
 	shutdown sync.Once
@@ -53,7 +53,7 @@ func New(opts ...Option) (*Env, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.address = a
+		e.address = a.String()
 	}
 	return e, nil
 }
@@ -108,10 +108,7 @@ func (e *Env) Name() string { return e.settings.name }
 func (e *Env) Address() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.address.IsZero() {
-		return ""
-	}
-	return e.address.String()
+	return e.address
 }
 
 // Register hosts impl under name, with the services that generated code makes of it; the generated Register functions
@@ -268,9 +265,9 @@ func (e *Env) Mount(r grpc.ServiceRegistrar, address string) error {
 		}
 	}
 	e.mu.Lock()
-	taken := !e.address.IsZero()
+	taken := e.address != ""
 	if !taken {
-		e.address = a
+		e.address = a.String()
 	}
 	e.mu.Unlock()
 	if taken {

@@ -56,9 +56,11 @@ func Listen(address string, opts ...Option) (*Env, error) {
 		return nil, err
 	}
 	bound := listener.Addr().(*net.TCPAddr).Port
-	if e.address, err = advertised(e.settings.advertise, host, bound); err != nil {
+	a, err := advertised(e.settings.advertise, host, bound)
+	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
+	e.address = a.String()
 	e.serve(listener)
 	return e, nil
 }

@@ -12,6 +12,8 @@ const (
 	maxLabelBytes = 63
 	maxPort       = 65535
 
+	digits = "0123456789"
+
 	portProblem = "the port must be a decimal number from 1 to 65535, without sign or leading zeros"
 )
 
@@ -93,14 +95,38 @@ func parseAddress(s string) (a Address, reason string) {
 	return Address{host: host, port: uint16(n)}, ""
 }
 
+// normalAddress returns the normal form of s, HOST:PORT, or what is wrong with it. What is in normal form is returned itself: the Refs of a million endpoints
+// share the text of their Env's address.
+func normalAddress(s string) (normal, reason string) {
+	a, reason := parseAddress(s)
+	if reason != "" {
+		return "", reason
+	}
+	if s[:strings.LastIndexByte(s, ':')] == a.host { // a port has no other form
+		return s, ""
+	}
+	return a.String(), ""
+}
+
 // canonicalHost returns the normal form of a host, or what is wrong with it. The brackets of an IPv6 address are optional.
 func canonicalHost(host string) (canonical, reason string) {
 	if strings.ContainsAny(host, ":[]") {
 		return canonicalIPv6(host)
 	}
+	if host == "" || strings.IndexByte(digits, host[len(host)-1]) < 0 { // no IP address; to be told so by an error takes memory
+		return canonicalName(host)
+	}
 	if ip, err := netip.ParseAddr(host); err == nil {
+		var normal [len("255.255.255.255")]byte
+		if string(ip.AppendTo(normal[:0])) == host {
+			return host, ""
+		}
 		return ip.String(), ""
 	}
+	return canonicalName(host)
+}
+
+func canonicalName(host string) (canonical, reason string) {
 	if reason := hostNameProblem(host); reason != "" {
 		return "", reason
 	}
@@ -141,7 +167,7 @@ func hostNameProblem(host string) string {
 		}
 	}
 	last := strings.LastIndexByte(name, '.')
-	if last >= 0 && strings.Trim(name[last+1:], "0123456789") == "" && name[last+1:] != "" {
+	if last >= 0 && strings.Trim(name[last+1:], digits) == "" && name[last+1:] != "" {
 		return "the host ends in a number and is not an IPv4 address"
 	}
 	for label := range strings.SplitSeq(name, ".") {

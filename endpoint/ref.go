@@ -32,11 +32,11 @@ func NewRef(name, address string) (Ref, error) {
 	if err := ValidateName(name); err != nil {
 		return Ref{}, err
 	}
-	a, err := ParseAddress(address)
-	if err != nil {
-		return Ref{}, err
+	normal, reason := normalAddress(address)
+	if reason != "" {
+		return Ref{}, newInvalidError("address", address, reason)
 	}
-	return Ref{name: name, address: a.String()}, nil
+	return Ref{name: name, address: normal}, nil
 }
 
 // NewClientRef returns the Ref of the endpoint of that name in the Env with the id envID, which has no listener. The id is a
@@ -184,8 +184,8 @@ func parseRef(uri string) (ref Ref, reason string) {
 	if inClientMode {
 		return Ref{name: name, envID: place}, envIDProblem(place)
 	}
-	a, reason := parseAddress(place)
-	return Ref{name: name, address: a.String()}, reason
+	address, reason := normalAddress(place)
+	return Ref{name: name, address: address}, reason
 }
 
 // envIDProblem returns what is wrong with an Env id, or "".

@@ -445,3 +445,19 @@ func FuzzParseRef(f *testing.F) {
 		}
 	})
 }
+
+// TestRefsShareTheTextOfTheirAddress: an address in normal form is kept as it is given, so that many Refs to one Env hold it once.
+func TestRefsShareTheTextOfTheirAddress(t *testing.T) {
+	for address, want := range map[string]float64{"localhost:1234": 0, "10.1.2.3:1234": 0, "LocalHost:1234": 3} {
+		var ref endpoint.Ref
+		got := testing.AllocsPerRun(100, func() {
+			var err error
+			if ref, err = endpoint.NewRef("test", address); err != nil {
+				t.Error(err)
+			}
+		})
+		if got > want || ref.Address() != strings.ToLower(address) {
+			t.Errorf("%s: %v allocations, want %v; the Ref has %s", address, got, want, ref.Address())
+		}
+	}
+}
