@@ -103,5 +103,5 @@ func HandleBidiStreaming[Req, Res any, PReq Message[Req], PRes Message[Res]](met
 
 func handleStream(method string, desc *grpc.StreamDesc, handler func(grpc.ServerStream) error) ServiceMethod {
 	desc.Handler = func(_ any, stream grpc.ServerStream) error { return handler(stream) }
-	return ServiceMethod{name: method, stream: desc}
+	return ServiceMethod{name: method, other: &otherHandler{stream: desc}}
 }

@@ -21,12 +21,17 @@ type interception struct {
 	inner *methodCore // what carries an attempt, as for a stub
 }
 
+// interceptorOf returns what runs around messages that c, which may be nil, carries, and the connection that it is shown; nil for nothing.
+func interceptorOf(c Caller) (grpc.UnaryClientInterceptor, *grpc.ClientConn) {
+	if c == nil {
+		return nil, nil
+	}
+	return c.UnaryInterceptor()
+}
+
 // interceptionOf returns what runs around the messages that inner carries; nil for nothing.
 func interceptionOf(inner *methodCore) *interception {
-	if inner.caller == nil {
-		return nil
-	}
-	run, cc := inner.caller.UnaryInterceptor()
+	run, cc := interceptorOf(inner.caller)
 	if run == nil {
 		return nil
 	}

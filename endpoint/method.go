@@ -59,10 +59,10 @@ func NewMethod[Req, Res any, PReq Message[Req], PRes Message[Res]](b Bound, name
 		asProto: func(res any) proto.Message { return PRes(res.(*Res)) },
 		reply:   func() proto.Message { return PRes(new(Res)) },
 	}
-	if b.caller != nil {
+	if run, cc := interceptorOf(b.caller); run != nil {
 		inner := newStubCore(b, name)
 		inner.reply = core.reply
-		core.inside = interceptionOf(inner)
+		core.inside = &interception{run: run, cc: cc, inner: inner}
 	}
 	return Method[Req, Res]{core: core}
 }

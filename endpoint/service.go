@@ -29,12 +29,22 @@ type Service struct {
 
 // ServiceMethod is one method of a Service, with its handler.
 type ServiceMethod struct {
-	name       string
-	newRequest func() proto.Message
-	call       func(ctx context.Context, req proto.Message) (proto.Message, error)
-	stock      stockHandler     // instead of the two above
-	stream     *grpc.StreamDesc // instead of all three
-	impl       any              // of a stock server; nil for all else
+	name  string
+	unary unaryHandler
+	other *otherHandler // instead of unary
+}
+
+// unaryHandler is the handler of a unary method.
+type unaryHandler interface {
+	newRequest() proto.Message
+	call(ctx context.Context, req proto.Message) (proto.Message, error)
+}
+
+// otherHandler is the handler of a stock gRPC server or of a streaming method. It is apart, so that the methods of a million endpoints are small.
+type otherHandler struct {
+	stock  stockHandler
+	stream *grpc.StreamDesc // instead of stock
+	impl   any              // of a stock server; nil for all else
 }
 
 // stockHandler is a handler as protoc-gen-go-grpc makes it, with its implementation. decode decodes the request into what it is given.
@@ -42,20 +52,23 @@ type stockHandler func(ctx context.Context, decode func(any) error, interceptor 
 
 // Handle makes a ServiceMethod of a handler. method is the full name, "package.Service/Method".
 func Handle[Req, Res any, PReq Message[Req], PRes Message[Res]](method string, handler func(context.Context, *Req) (*Res, error)) ServiceMethod {
-	return ServiceMethod{
-		name:       method,
-		newRequest: func() proto.Message { return PReq(new(Req)) },
-		call: func(ctx context.Context, req proto.Message) (proto.Message, error) {
-			res, err := handler(ctx, (*Req)(req.(PReq)))
-			if err != nil {
-				return nil, err
-			}
-			if res == nil {
-				return nil, ErrNoReply
-			}
-			return PRes(res), nil
-		},
+	return ServiceMethod{name: method, unary: typedHandler[Req, Res, PReq, PRes](handler)}
+}
+
+// typedHandler is a handler as an endpoint has it. It is a func, and so fits an interface without memory of its own.
+type typedHandler[Req, Res any, PReq Message[Req], PRes Message[Res]] func(context.Context, *Req) (*Res, error)
+
+func (typedHandler[Req, Res, PReq, PRes]) newRequest() proto.Message { return PReq(new(Req)) }
+
+func (h typedHandler[Req, Res, PReq, PRes]) call(ctx context.Context, req proto.Message) (proto.Message, error) {
+	res, err := h(ctx, (*Req)(req.(PReq)))
+	if err != nil {
+		return nil, err
 	}
+	if res == nil {
+		return nil, ErrNoReply
+	}
+	return PRes(res), nil
 }
 
 // ErrNoReply is the error of a handler that has returned neither a reply nor an error. It is an *Error that is ErrUnencodable, and not the handler's own, whose
@@ -77,13 +90,13 @@ func ServiceOf(desc *grpc.ServiceDesc, impl any) (Service, error) {
 	for _, m := range desc.Methods {
 		s.Methods = append(s.Methods, ServiceMethod{
 			name: desc.ServiceName + "/" + m.MethodName,
-			stock: func(ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+			other: &otherHandler{stock: func(ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 				return m.Handler(impl, ctx, decode, interceptor)
-			},
+			}},
 		})
 	}
 	for _, m := range desc.Streams {
-		s.Methods = append(s.Methods, ServiceMethod{name: desc.ServiceName + "/" + m.StreamName, stream: &m, impl: impl})
+		s.Methods = append(s.Methods, ServiceMethod{name: desc.ServiceName + "/" + m.StreamName, other: &otherHandler{stream: &m, impl: impl}})
 	}
 	return s, nil
 }
@@ -92,41 +105,42 @@ func ServiceOf(desc *grpc.ServiceDesc, impl any) (Service, error) {
 func (m *ServiceMethod) Name() string { return m.name }
 
 // IsStock reports whether the handler is that of a stock gRPC server. Then there are no NewRequest and Call, but only Serve.
-func (m *ServiceMethod) IsStock() bool { return m.stock != nil }
+func (m *ServiceMethod) IsStock() bool { return m.other != nil && m.other.stock != nil }
 
 // IsStreaming reports whether the method is one of the streaming kinds. Then there is nothing but ServeStream.
-func (m *ServiceMethod) IsStreaming() bool { return m.stream != nil }
+func (m *ServiceMethod) IsStreaming() bool { return m.other != nil && m.other.stream != nil }
 
 // ServeStream runs the handler of a streaming method, inside interceptor unless that is nil. impl is what interceptors see as the server, but for that of a
 // stock server, of which they see its own: an endpoint may have several. It panics if the handler or the interceptor does.
 func (m *ServiceMethod) ServeStream(impl any, stream grpc.ServerStream, interceptor grpc.StreamServerInterceptor) error {
-	if m.impl != nil {
-		impl = m.impl
+	desc := m.other.stream
+	if m.other.impl != nil {
+		impl = m.other.impl
 	}
 	if interceptor == nil {
-		return m.stream.Handler(impl, stream)
+		return desc.Handler(impl, stream)
 	}
-	info := &grpc.StreamServerInfo{FullMethod: "/" + m.name, IsClientStream: m.stream.ClientStreams, IsServerStream: m.stream.ServerStreams}
-	return interceptor(impl, stream, info, m.stream.Handler)
+	info := &grpc.StreamServerInfo{FullMethod: "/" + m.name, IsClientStream: desc.ClientStreams, IsServerStream: desc.ServerStreams}
+	return interceptor(impl, stream, info, desc.Handler)
 }
 
 // TakesOne reports whether a caller of a streaming method sends exactly one message.
-func (m *ServiceMethod) TakesOne() bool { return !m.stream.ClientStreams }
+func (m *ServiceMethod) TakesOne() bool { return !m.other.stream.ClientStreams }
 
 // Streams reports which sides of a method send any number of messages: neither for a unary one.
 func (m *ServiceMethod) Streams() (client, server bool) {
-	if m.stream == nil {
+	if !m.IsStreaming() {
 		return false, false
 	}
-	return m.stream.ClientStreams, m.stream.ServerStreams
+	return m.other.stream.ClientStreams, m.other.stream.ServerStreams
 }
 
 // NewRequest returns a new, empty request.
-func (m *ServiceMethod) NewRequest() proto.Message { return m.newRequest() }
+func (m *ServiceMethod) NewRequest() proto.Message { return m.unary.newRequest() }
 
 // Call runs the handler with a request that NewRequest made. It panics if the handler does.
 func (m *ServiceMethod) Call(ctx context.Context, req proto.Message) (proto.Message, error) {
-	return m.call(ctx, req)
+	return m.unary.call(ctx, req)
 }
 
 // Serve runs the handler, inside interceptor unless that is nil, with a request that decode has decoded. impl is what interceptors see as the server. It
@@ -135,8 +149,8 @@ func (m *ServiceMethod) Serve(ctx context.Context, impl any, decode func(proto.M
 	var res any
 	var err error
 	switch {
-	case m.stock != nil:
-		res, err = m.stock(ctx, func(req any) error {
+	case m.IsStock():
+		res, err = m.other.stock(ctx, func(req any) error {
 			message, ok := asproto.Message(req)
 			if !ok {
 				return status.Errorf(codes.Internal, "%T is no protobuf message", req)
@@ -144,18 +158,18 @@ func (m *ServiceMethod) Serve(ctx context.Context, impl any, decode func(proto.M
 			return decode(message)
 		}, interceptor)
 	case interceptor == nil:
-		req := m.newRequest()
+		req := m.unary.newRequest()
 		if err := decode(req); err != nil {
 			return nil, err
 		}
-		return m.call(ctx, req)
+		return m.unary.call(ctx, req)
 	default:
-		req := m.newRequest()
+		req := m.unary.newRequest()
 		if err := decode(req); err != nil {
 			return nil, err
 		}
 		res, err = interceptor(ctx, req, &grpc.UnaryServerInfo{Server: impl, FullMethod: "/" + m.name}, func(ctx context.Context, req any) (any, error) {
-			return m.call(ctx, req.(proto.Message))
+			return m.unary.call(ctx, req.(proto.Message))
 		})
 	}
 	if err != nil {
