@@ -9,6 +9,7 @@ package mailbox
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 )
@@ -28,6 +29,9 @@ type Config struct {
 	// Capacity is how many items may be queued. 0 means unlimited. Items of
 	// PostControl take up room, but are never refused for the lack of it.
 	Capacity int
+	// Prepared says that the first item has nothing to prepare: the box is not
+	// serial because of it.
+	Prepared bool
 }
 
 // Box queues items and runs its handler for each, in order, on goroutines that
@@ -35,36 +39,47 @@ type Config struct {
 //
 // A box is serial until the handler of its first item has returned, whatever
 // its Concurrency, so the first item can prepare what the others need. (If
-// that handler releases the box, items follow one at a time until it returns.)
-// With a Concurrency above 1, items are taken off the queue in order but
-// nothing orders their handlers. In a serial box, everything a handler did
-// before it returned or released happens before the next handler.
+// that handler releases the box, items follow one at a time until it returns.
+// Config.Prepared leaves all that out.) With a Concurrency above 1, items are
+// taken off the queue in order but nothing orders their handlers. In a serial
+// box, everything a handler did before it returned or released happens before
+// the next handler.
 //
 // A handler that ends with runtime.Goexit counts as returned. All methods may
 // be called concurrently, also from the handler; waiting there for Done is a
 // deadlock.
 type Box[T any] struct {
 	handle func(Turn, T)
-	cfg    Config // with the defaults filled in
 
-	mu sync.Mutex
+	// Of Config, with the defaults filled in. A Box is small, because there are
+	// millions of them.
+	concurrency, mostReleased, capacity int32
+
+	mu       sync.Mutex
+	begun    bool // the first turn is not to come
+	prepared bool // the first turn is over, or nothing has to be prepared
+	closed   bool
+	finished bool // nothing is left to be handled, ever
 	// queue holds what is not yet handed out; once closed is set, its newest
 	// item is the one given to Close, until that is handed out too.
 	queue    ring[T]
-	limit    int // of active: 1 until the first turn is over, then cfg.Concurrency
-	active   int // workers that hold or may take an item, just started ones included
-	released int // workers whose handler goes on after a release
-	left     int // of these, those whose handler is about to return
-	running  int // workers that have a turn
-	begun    bool
-	closed   bool
-	finished bool          // the last item's worker is through
+	active   int32         // workers that hold or may take an item, just started ones included
+	released int32         // workers whose handler goes on after a release
+	left     int32         // of these, those whose handler is about to return
+	running  int32         // workers that have a turn
 	done     chan struct{} // made by the first call of Done
 }
 
 // New returns an idle Box that runs handle for each item. It panics if handle
 // is nil or a field of c is negative.
 func New[T any](c Config, handle func(t Turn, item T)) *Box[T] {
+	b := new(Box[T])
+	b.Init(c, handle)
+	return b
+}
+
+// Init makes a zero Box what New returns, for a Box that is part of something.
+func (b *Box[T]) Init(c Config, handle func(t Turn, item T)) {
 	if handle == nil {
 		panic("mailbox: New with a nil handler")
 	}
@@ -77,8 +92,16 @@ func New[T any](c Config, handle func(t Turn, item T)) *Box[T] {
 	if c.Released == 0 {
 		c.Released = DefaultReleased
 	}
-	return &Box[T]{handle: handle, cfg: c, limit: 1}
+	b.handle = handle
+	b.concurrency, b.mostReleased, b.capacity = limit(c.Concurrency), limit(c.Released), limit(c.Capacity)
+	b.begun, b.prepared = c.Prepared, c.Prepared
 }
+
+// limit returns a limit as a Box keeps it. Nothing comes near the most.
+func limit(n int) int32 { return int32(min(n, math.MaxInt32)) }
+
+// Concurrency returns how many items may be handled at the same time.
+func (b *Box[T]) Concurrency() int { return int(b.concurrency) }
 
 // Post queues items, consecutively and in order, and returns how many of them
 // were accepted: all, or those at the front for which there was room, or 0
@@ -89,10 +112,10 @@ func (b *Box[T]) Post(items ...T) (accepted int) {
 		b.mu.Unlock()
 		return 0
 	}
-	if b.cfg.Capacity > 0 {
-		items = items[:min(len(items), max(0, b.cfg.Capacity-b.queue.n))]
+	if b.capacity > 0 {
+		items = items[:min(len(items), max(0, int(b.capacity)-b.queue.len()))]
 	}
-	b.queue.push(items)
+	b.queue.push(items...)
 	workers := b.hireLocked(len(items))
 	b.mu.Unlock()
 	b.start(workers)
@@ -108,7 +131,7 @@ func (b *Box[T]) PostControl(item T) bool {
 		b.mu.Unlock()
 		return false
 	}
-	b.queue.push([]T{item})
+	b.queue.push(item)
 	workers := b.hireLocked(1)
 	b.mu.Unlock()
 	b.start(workers)
@@ -125,7 +148,7 @@ func (b *Box[T]) Close(last T) bool {
 		b.mu.Unlock()
 		return false
 	}
-	b.queue.push([]T{last})
+	b.queue.push(last)
 	b.closed = true
 	workers := b.hireLocked(1)
 	b.mu.Unlock()
@@ -133,19 +156,36 @@ func (b *Box[T]) Close(last T) bool {
 	return true
 }
 
+// CloseIdle makes the box refuse new items, and is the end of it, if it has
+// nothing to do: then nothing is handled any more, and Done is closed. Else, and
+// if the box was already closed, it does nothing and returns false.
+func (b *Box[T]) CloseIdle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed || b.queue.len() > 0 || b.active > 0 || b.released > 0 {
+		return false
+	}
+	b.closed = true
+	b.finishLocked()
+	return true
+}
+
 // Done returns a channel that is closed when the item given to Close has been
-// handled and no goroutine of the box is left.
+// handled and no goroutine of the box is left, or CloseIdle has found none.
 func (b *Box[T]) Done() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.done == nil {
-		b.done = make(chan struct{})
 		if b.finished {
-			close(b.done)
+			return closedChannel
 		}
+		b.done = make(chan struct{})
 	}
 	return b.done
 }
+
+// closedChannel is what Done returns after the end, if nobody has asked before.
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // Len returns how many items are queued and not yet handed out, not counting
 // the one given to Close.
@@ -171,7 +211,7 @@ type Stats struct {
 func (b *Box[T]) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Stats{Queued: b.queuedLocked(), Running: b.running, Released: b.released, Closed: b.closed}
+	return Stats{Queued: b.queuedLocked(), Running: int(b.running), Released: int(b.released), Closed: b.closed}
 }
 
 // Oldest calls f with the item that is handed out next, unless none is queued
@@ -193,8 +233,8 @@ func (b *Box[T]) Drop(f func(item T)) int {
 	count := b.queuedLocked()
 	dropped := b.queue
 	b.queue = ring[T]{}
-	if dropped.n > count {
-		b.queue.push([]T{dropped.at(count)})
+	if dropped.len() > count {
+		b.queue.push(dropped.at(count))
 	}
 	b.mu.Unlock()
 	for i := range count {
@@ -205,27 +245,36 @@ func (b *Box[T]) Drop(f func(item T)) int {
 
 // queuedLocked is Len for callers that hold the lock.
 func (b *Box[T]) queuedLocked() int {
-	if b.closed && b.queue.n > 0 {
-		return b.queue.n - 1
+	n := b.queue.len()
+	if b.closed && n > 0 {
+		return n - 1
 	}
-	return b.queue.n
+	return n
 }
 
 // readyLocked returns how many items a further worker would find. The item
 // given to Close is ready only when it is alone and nobody else is at work.
 func (b *Box[T]) readyLocked() int {
 	queued := b.queuedLocked()
-	if queued == 0 && b.queue.n == 1 && b.active == 0 && b.released == 0 {
+	if queued == 0 && b.queue.len() == 1 && b.active == 0 && b.released == 0 {
 		return 1
 	}
 	return queued
 }
 
+// limitLocked returns how many may be active.
+func (b *Box[T]) limitLocked() int32 {
+	if b.prepared {
+		return b.concurrency
+	}
+	return 1
+}
+
 // hireLocked counts in up to most workers, as far as there is work and room for
 // them, and returns how many. The caller starts them after it has unlocked.
 func (b *Box[T]) hireLocked(most int) int {
-	workers := max(0, min(most, b.limit-b.active, b.readyLocked()))
-	b.active += workers
+	workers := max(0, min(most, int(b.limitLocked()-b.active), b.readyLocked()))
+	b.active += int32(workers)
 	return workers
 }
 
@@ -275,7 +324,7 @@ func (b *Box[T]) next(w *worker) (turn Turn, item T, ok bool) {
 	b.mu.Lock()
 	wasFirst := w.first
 	b.settleLocked(w)
-	if b.active >= b.limit || b.readyLocked() == 0 {
+	if b.active >= b.limitLocked() || b.readyLocked() == 0 {
 		w.out, w.final = true, b.throughLocked()
 		b.mu.Unlock()
 		return Turn{}, item, false
@@ -288,7 +337,7 @@ func (b *Box[T]) next(w *worker) (turn Turn, item T, ok bool) {
 	turn = Turn{box: b, w: w, number: w.number.Add(1)}
 	workers := 0
 	if wasFirst {
-		workers = b.hireLocked(b.limit)
+		workers = b.hireLocked(int(b.limitLocked()))
 	}
 	b.mu.Unlock()
 	b.start(workers)
@@ -314,7 +363,7 @@ func (b *Box[T]) settleLocked(w *worker) {
 	}
 	if w.first {
 		w.first = false
-		b.limit = b.cfg.Concurrency
+		b.prepared = true
 	}
 }
 
@@ -323,7 +372,7 @@ func (b *Box[T]) settleLocked(w *worker) {
 // nobody else is counted in, so exactly one worker is told so: the one that
 // had that item.
 func (b *Box[T]) throughLocked() bool {
-	return b.closed && b.queue.n == 0
+	return b.closed && b.queue.len() == 0
 }
 
 // leave is the last thing a worker does.
@@ -332,7 +381,7 @@ func (b *Box[T]) leave(w *worker) {
 		b.mu.Lock()
 		b.settleLocked(w)
 		w.final = b.throughLocked()
-		workers := b.hireLocked(b.limit)
+		workers := b.hireLocked(int(b.limitLocked()))
 		b.mu.Unlock()
 		b.start(workers)
 	}
@@ -340,11 +389,16 @@ func (b *Box[T]) leave(w *worker) {
 	w.recycle()
 	if final {
 		b.mu.Lock()
-		b.finished = true
-		if b.done != nil {
-			close(b.done)
-		}
+		b.finishLocked()
 		b.mu.Unlock()
+	}
+}
+
+// finishLocked tells that nothing is handled any more.
+func (b *Box[T]) finishLocked() {
+	b.finished = true
+	if b.done != nil {
+		close(b.done)
 	}
 }
 
@@ -359,7 +413,7 @@ func (b *Box[T]) release(w *worker, number uint64) bool {
 		b.mu.Unlock()
 		return true
 	}
-	if b.released-b.left >= b.cfg.Released {
+	if b.released-b.left >= b.mostReleased {
 		b.mu.Unlock()
 		return false
 	}

@@ -311,10 +311,10 @@ func TestHireKeepsToTheLimit(t *testing.T) {
 		{limit: 3, active: 0, queued: 9, most: 1, want: 1},
 		{limit: 3, active: 0, queued: 0, most: 9, want: 0},
 	} {
-		b := New(Config{}, func(Turn, int) {})
-		b.limit, b.active = test.limit, test.active
-		b.queue.push(make([]int, test.queued))
-		if got := b.hireLocked(test.most); got != test.want || b.active != test.active+test.want {
+		b := New(Config{Concurrency: test.limit, Prepared: true}, func(Turn, int) {})
+		b.active = int32(test.active)
+		b.queue.push(make([]int, test.queued)...)
+		if got := b.hireLocked(test.most); got != test.want || int(b.active) != test.active+test.want {
 			t.Errorf("%+v: hired %d, %d active", test, got, b.active)
 		}
 	}

@@ -109,3 +109,55 @@ func TestDrop(t *testing.T) {
 		g.expectDone(true)
 	})
 }
+
+func TestCloseIdleIsTheEndOfAnIdleBox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, waits := range map[string]bool{"who waits already": true, "who asks afterwards": false} {
+			g := newGated(t, Config{})
+			g.Post(1)
+			g.finish(1)
+			var done <-chan struct{}
+			if waits {
+				done = g.Done()
+			}
+			if !g.CloseIdle() {
+				t.Errorf("%s: CloseIdle = false, want true", name)
+			}
+			if !waits {
+				done = g.Done()
+			}
+			<-done
+			if g.CloseIdle() || g.Close(last) || g.Post(2) != 0 || g.PostControl(3) {
+				t.Errorf("%s: the box took something after its end", name)
+			}
+			if s := g.Stats(); !s.Closed {
+				t.Errorf("%s: %+v, want closed", name, s)
+			}
+			g.expect(1)
+		}
+	})
+}
+
+func TestCloseIdleLeavesABusyBoxAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{})
+		refuses := func(what string) {
+			t.Helper()
+			if g.CloseIdle() {
+				t.Errorf("CloseIdle = true, with %s", what)
+			}
+		}
+		g.Post(1)
+		refuses("an item queued or handed out")
+		g.expect(1)
+		refuses("a handler that runs")
+		g.turn(1).Release()
+		refuses("a handler that has released")
+		g.finish(1)
+		g.Post(2)
+		g.Close(last)
+		refuses("another end to come")
+		g.finish(2, last)
+		g.expectDone(true)
+	})
+}

@@ -10,7 +10,7 @@ import (
 func waitIdle[T any](b *Box[T]) {
 	for {
 		b.mu.Lock()
-		idle := b.queue.n == 0 && b.active == 0 && b.released == 0
+		idle := b.queue.len() == 0 && b.active == 0 && b.released == 0
 		b.mu.Unlock()
 		if idle {
 			return

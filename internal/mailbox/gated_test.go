@@ -66,7 +66,7 @@ func (g *gated) expect(want ...int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	got := slices.Clone(g.started)
-	if g.cfg.Concurrency > 1 { // nothing orders the handlers
+	if g.Concurrency() > 1 { // nothing orders the handlers
 		slices.Sort(got)
 		slices.Sort(want)
 	}

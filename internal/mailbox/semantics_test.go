@@ -158,3 +158,18 @@ func TestSemanticsB(t *testing.T) {
 		})
 	}
 }
+
+// TestPreparedBoxIsNotSerialAtFirst: without a first item that prepares, as many run at once as may.
+func TestPreparedBoxIsNotSerialAtFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGated(t, Config{Concurrency: 2, Prepared: true})
+		g.Post(1, 2, 3)
+		g.expect(1, 2)
+		g.finish(1)
+		g.expect(1, 2, 3)
+		g.finish(2, 3)
+		g.Close(last)
+		g.finish(last)
+		g.expectDone(true)
+	})
+}
