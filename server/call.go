@@ -79,8 +79,8 @@ func (c *call) begin(parent context.Context, md metadata.MD, deadline time.Time)
 	c.ctx.Init(parent, deadline, c)
 }
 
-// handle is the mailbox's handler.
-func (h *hosted) handle(t mailbox.Turn, c *call) {
+// handle is the handler of the mailboxes of all endpoints.
+func handle(t mailbox.Turn, c *call) {
 	c.turn = t
 	returned := false
 	defer func() {
@@ -260,7 +260,7 @@ func (c *call) refuseTaken(e *endpoint.Error) {
 	if e.Reason == endpoint.ReasonUndecodable {
 		c.hosted.onError(c, e)
 	}
-	c.hosted.server.drop(c.hosted.name, c.during(), e)
+	c.hosted.server.drop(c.hosted.name(), c.during(), e)
 }
 
 // answer answers an ask with a reply.
@@ -452,7 +452,7 @@ func (c *call) ReleaseTurn() *endpoint.Error {
 
 // Self returns the endpoint's Ref; see endpoint.Self.
 func (c *call) Self() (endpoint.Ref, bool) {
-	if c.hosted.ending.Load() {
+	if c.hosted.is(ending) {
 		return endpoint.Ref{}, false
 	}
 	return c.hosted.ref, true
@@ -483,7 +483,7 @@ func (h *hosted) holdsUp(ctx context.Context) bool {
 	var holds bool
 	callctx.Use(ctx, func(of any) {
 		c := of.(*call)
-		holds = c.hosted == h && (h.settings.Concurrency == 1 || c.alone()) && !c.turn.Released()
+		holds = c.hosted == h && (h.box.Concurrency() == 1 || c.alone()) && !c.turn.Released()
 	})
 	return holds
 }

@@ -141,7 +141,7 @@ func (d *delivery) resolve(to *session.Destination) {
 	if d.err != nil {
 		return
 	}
-	if d.method = d.hosted.offers.Load().methods[to.Method]; d.method == nil {
+	if d.method = d.hosted.offers.Load().method(to.Method); d.method == nil {
 		d.err = failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", to.Endpoint, to.Method)
 	}
 }
@@ -159,12 +159,12 @@ func (d *delivery) flush() {
 		if w.at < n {
 			d.link.Receipt(w.id, nil)
 		} else {
-			d.link.Receipt(w.id, statusOf(d.server.closedMailbox(d.into.name)))
+			d.link.Receipt(w.id, statusOf(d.server.closedMailbox(d.into.name())))
 		}
 	}
 	d.wanted = d.wanted[:0]
 	for _, c := range d.run[n:] {
-		c.refuse(d.server.closedMailbox(d.into.name))
+		c.refuse(d.server.closedMailbox(d.into.name()))
 	}
 	clear(d.run)
 	d.run = d.run[:0]

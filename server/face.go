@@ -85,7 +85,7 @@ func (s *Server) called(method string, md metadata.MD) (name string, streaming b
 		return "", false, status.FromProto(statusOf(refused)).Err()
 	}
 	o := h.offers.Load()
-	m := o.methods[method]
+	m := o.method(method)
 	switch {
 	case !o.has(service):
 		return "", false, status.Errorf(codes.Unimplemented, "unknown service %s: the endpoint %s does not implement it", service, names[0])
@@ -127,5 +127,5 @@ func (s *Server) faceCaller(stream grpc.ServerStream, name string) endpoint.Call
 	if !ok || from.Addr == nil {
 		from = someone // and not this Env, which a policy may trust
 	}
-	return &localCaller{server: s, name: name, from: from, window: func(h *hosted) *localWindow { return &h.face }, ordinary: true}
+	return &localCaller{server: s, name: name, from: from, window: (*hosted).faceWindow, ordinary: true}
 }

@@ -17,25 +17,33 @@ const (
 	onStop  = "OnStop"
 )
 
-// hosted is an endpoint behind its mailbox.
+// hosted is an endpoint behind its mailbox. There may be a million of them, idle: it has in one piece what all need, and nothing that few do.
 type hosted struct {
-	server   *Server
-	name     string
-	number   uint64 // of the registration; set under the server's mu
-	ref      endpoint.Ref
-	impl     any
-	settings endpoint.Settings
-	offers   atomic.Pointer[offers]
-	box      *mailbox.Box[*call]
-	local    localWindow  // of this Env's own senders
-	face     localWindow  // of ordinary gRPC calls
-	asks     localAsks    // whose handlers run
-	events   atomic.Int32 // network events that wait
-	failed   atomic.Bool  // OnStart has failed: nothing is handled
-	givenUp  atomic.Bool  // the registration ended before OnStart: no message is handled
-	ending   atomic.Bool  // OnStop has begun: there is no Self any more
-	counts   counts
+	server *Server
+	ref    endpoint.Ref
+	number uint64 // of the registration; set under the server's mu
+	impl   any
+	offers atomic.Pointer[offers]
+	first  offers // those of the first service
+	box    mailbox.Box[*call]
+	local  atomic.Pointer[localWindow] // of this Env's own senders; nil until there was one
+	face   atomic.Pointer[localWindow] // of ordinary gRPC calls; the same
+	asks   localAsks                   // whose handlers run
+	events atomic.Int32                // network events that wait
+	states atomic.Uint32               // what it has been through
+	counts counts
 }
+
+// The states of an endpoint.
+const (
+	failed  uint32 = 1 << iota // OnStart has failed: nothing is handled
+	givenUp                    // the registration ended before OnStart: no message is handled
+	ending                     // OnStop has begun: there is no Self any more
+)
+
+func (h *hosted) is(state uint32) bool { return h.states.Load()&state != 0 }
+
+func (h *hosted) name() string { return h.ref.Name() }
 
 // Register hosts impl under name, runs its OnStart, and returns its Ref. It fails with endpoint.ErrInvalid, ErrDuplicate
 // and ErrEnvStopped, with the error of OnStart, or if ctx ends before OnStart has returned.
@@ -44,7 +52,12 @@ func (s *Server) Register(ctx context.Context, name string, impl any, services [
 	if err != nil {
 		return endpoint.Ref{}, registerError(name, err)
 	}
-	started := make(chan error, 1)
+	var started chan error // nil without OnStart: there is nothing to wait for then, and no goroutine needed
+	if _, ok := impl.(endpoint.Starter); ok {
+		started = make(chan error, 1)
+	} else {
+		h.counts.started()
+	}
 	s.mu.Lock()
 	switch {
 	case s.closed:
@@ -55,17 +68,22 @@ func (s *Server) Register(ctx context.Context, name string, impl any, services [
 		s.registered++
 		h.number = s.registered
 		s.hosted[name] = h
-		h.box.PostControl(h.control(onStart, func(c *call) { h.onStart(c, started) }))
+		if started != nil {
+			h.box.PostControl(h.control(onStart, func(c *call) { h.onStart(c, started) }))
+		}
 	}
 	s.mu.Unlock()
 	if err != nil {
 		return endpoint.Ref{}, registerError(name, err)
 	}
+	if started == nil && ctx.Err() == nil {
+		return h.ref, nil
+	}
 	select {
 	case err = <-started:
 	case <-ctx.Done():
 		err = endpoint.ContextError(ctx)
-		h.givenUp.Store(true)
+		h.states.Or(givenUp)
 	}
 	if err != nil {
 		s.stop(h)
@@ -86,35 +104,32 @@ func (s *Server) newHosted(name string, impl any, services []endpoint.Service, o
 	if err != nil {
 		return nil, err
 	}
-	h := &hosted{
-		server:   s,
-		name:     name,
-		ref:      ref,
-		impl:     impl,
-		settings: endpoint.ApplyOptions(opts...),
-	}
-	h.offers.Store(&offers{})
-	for _, service := range services {
+	h := &hosted{server: s, ref: ref, impl: impl}
+	for i, service := range services {
 		o, err := h.offers.Load().with(service)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case i == 0:
+			h.first = o
+			h.offers.Store(&h.first)
+		default:
+			h.offers.Store(&o)
 		}
-		h.offers.Store(o)
 	}
-	limits := s.config.Link.Limits
-	h.local.init(limits.MailboxMessages, limits.MailboxBytes, &h.counts.stalls)
-	h.face.init(limits.MailboxMessages, limits.MailboxBytes, &h.counts.stalls)
-	h.box = mailbox.New(mailbox.Config{Concurrency: h.settings.Concurrency, Released: h.settings.Released}, h.handle)
+	settings := endpoint.ApplyOptions(opts...)
+	_, starts := impl.(endpoint.Starter)
+	h.box.Init(mailbox.Config{Concurrency: settings.Concurrency, Released: settings.Released, Prepared: !starts}, handle)
 	return h, nil
 }
 
 // notStarted returns why no message is handled, or nil.
 func (h *hosted) notStarted() *endpoint.Error {
 	switch {
-	case h.failed.Load():
-		return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "OnStart of %s has failed", h.name)
-	case h.givenUp.Load():
-		return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "the registration of %s ended before its OnStart", h.name)
+	case h.is(failed):
+		return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "OnStart of %s has failed", h.name())
+	case h.is(givenUp):
+		return failure(endpoint.ReasonEndpointStopped, endpoint.NotExecuted, "the registration of %s ended before its OnStart", h.name())
 	default:
 		return nil
 	}
@@ -139,26 +154,43 @@ func (h *hosted) succeeds(ctx context.Context) bool {
 	var succeeds bool
 	callctx.Use(ctx, func(of any) {
 		c := of.(*call)
-		succeeds = c.hosted != h && c.hosted.server == h.server && c.hosted.name == h.name
+		succeeds = c.hosted != h && c.hosted.server == h.server && c.hosted.name() == h.name()
 	})
 	return succeeds
 }
 
 func (s *Server) stop(h *hosted) {
 	s.mu.Lock()
-	if s.hosted[h.name] == h {
-		delete(s.hosted, h.name)
-		s.stopped.add(h.name)
-		s.draining[h] = struct{}{}
+	if s.hosted[h.name()] == h {
+		delete(s.hosted, h.name())
+		s.stopped.add(h.name())
+		s.drainLocked(h)
 	}
 	s.mu.Unlock()
-	h.close()
+}
+
+// drainLocked stops an endpoint that is no longer known, and keeps it until OnStop has been called.
+func (s *Server) drainLocked(h *hosted) {
+	if !h.closeIdle() {
+		s.draining[h] = struct{}{}
+		h.close()
+	}
+}
+
+// closeIdle closes an endpoint that has no OnStop, and no message or handler left, without a goroutine. It reports false if it is not such a one.
+func (h *hosted) closeIdle() bool {
+	if _, ok := h.impl.(endpoint.Stopper); ok || !h.box.CloseIdle() {
+		return false
+	}
+	h.states.Or(ending)
+	h.closeWindows()
+	return true
 }
 
 // close posts OnStop, behind everything.
 func (h *hosted) close() {
 	h.box.Close(h.control(onStop, func(c *call) {
-		h.ending.Store(true)
+		h.states.Or(ending)
 		defer func() { // also if OnStop panics
 			h.server.mu.Lock()
 			defer h.server.mu.Unlock()
@@ -166,8 +198,7 @@ func (h *hosted) close() {
 		}()
 		h.onStop(c)
 	}))
-	h.local.close()
-	h.face.close()
+	h.closeWindows()
 }
 
 // find returns the endpoint of that name, or why there is none.
@@ -221,7 +252,7 @@ func (s *Server) Broadcast(event func(ctx context.Context, impl any), during str
 		if h.events.Add(1) > mostEvents {
 			h.events.Add(-1)
 			s.dropped.Add(1)
-			s.log.warn("parley: a network event was dropped, because the endpoint takes none", "endpoint", h.name, "method", during, "waiting", mostEvents)
+			s.log.warn("parley: a network event was dropped, because the endpoint takes none", "endpoint", h.name(), "method", during, "waiting", mostEvents)
 			continue
 		}
 		h.box.PostControl(h.control(during, func(c *call) {
@@ -247,7 +278,7 @@ func (h *hosted) onStart(c *call, started chan<- error) {
 			err = newPanic(v, onStart)
 		}
 		if err != nil {
-			h.failed.Store(true)
+			h.states.Or(failed)
 			h.onError(c, err)
 		}
 	}()
@@ -261,7 +292,7 @@ func (h *hosted) onStart(c *call, started chan<- error) {
 }
 
 func (h *hosted) onStop(c *call) {
-	if s, ok := h.impl.(endpoint.Stopper); ok && !h.failed.Load() {
+	if s, ok := h.impl.(endpoint.Stopper); ok && !h.is(failed) {
 		if err := s.OnStop(c.ctx); err != nil {
 			h.onError(c, err)
 		}
@@ -272,14 +303,14 @@ func (h *hosted) onStop(c *call) {
 func (h *hosted) onError(c *call, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			h.server.log.warn("parley: OnError panicked", "endpoint", h.name, "method", c.during(), "error", err, "panic", v)
+			h.server.log.warn("parley: OnError panicked", "endpoint", h.name(), "method", c.during(), "error", err, "panic", v)
 		}
 	}()
 	if e, ok := h.impl.(endpoint.ErrorHandler); ok {
 		e.OnError(c.context(), err)
 		return
 	}
-	h.server.log.warn("parley: endpoint failed", "endpoint", h.name, "method", c.during(), "error", err)
+	h.server.log.warn("parley: endpoint failed", "endpoint", h.name(), "method", c.during(), "error", err)
 }
 
 func registerError(name string, err error) error {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,9 +32,10 @@ func (s *Server) Endpoints(q Query) (infos []endpoint.Info, more bool) {
 		all = append(all, h)
 	}
 	s.mu.Unlock()
-	after := hosted{name: q.AfterName, number: q.AfterNumber}
-	all = slices.DeleteFunc(all, func(h *hosted) bool { return compareHosted(h, &after) <= 0 || !strings.Contains(h.name, q.Contains) })
-	slices.SortFunc(all, compareHosted)
+	all = slices.DeleteFunc(all, func(h *hosted) bool {
+		return h.compare(q.AfterName, q.AfterNumber) <= 0 || !strings.Contains(h.name(), q.Contains)
+	})
+	slices.SortFunc(all, func(a, b *hosted) int { return a.compare(b.name(), b.number) })
 	if more = q.Most > 0 && len(all) > q.Most; more {
 		all = all[:q.Most]
 	}
@@ -46,19 +46,21 @@ func (s *Server) Endpoints(q Query) (infos []endpoint.Info, more bool) {
 	return infos, more
 }
 
-func compareHosted(a, b *hosted) int {
-	return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.number, b.number))
+// compare compares the place of h with that of the endpoint of that name and number.
+func (h *hosted) compare(name string, number uint64) int {
+	return cmp.Or(strings.Compare(h.name(), name), cmp.Compare(h.number, number))
 }
 
 // info returns what is known of h.
 func (h *hosted) info() endpoint.Info {
 	o := h.offers.Load()
+	methods := o.all()
 	box := h.box.Stats()
 	i := endpoint.Info{
-		Name: h.name, Number: h.number, Services: slices.Clone(o.services), Concurrency: h.settings.Concurrency,
+		Name: h.name(), Number: h.number, Services: o.services(), Concurrency: h.box.Concurrency(),
 		Waiting: box.Queued, Running: box.Running, Released: box.Released,
 		Errors: h.counts.callbacks.Load(), Stalls: h.counts.stalls.Load(), LastError: h.counts.last.Load(),
-		Methods: make([]endpoint.MethodInfo, 0, len(o.methods)),
+		Methods: make([]endpoint.MethodInfo, 0, len(methods)),
 	}
 	if at := h.counts.startedAt.Load(); at != 0 {
 		i.State, i.Started = endpoint.StateRunning, time.Unix(0, at)
@@ -71,10 +73,9 @@ func (h *hosted) info() endpoint.Info {
 	if box.Closed {
 		i.State = endpoint.StateStopping
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.methods)) {
-		m := o.methods[name]
+	for _, m := range methods {
 		errors := m.errors.Load() // before the calls, of which they are some
-		i.Methods = append(i.Methods, endpoint.MethodInfo{Name: name, Calls: m.calls.Load(), Errors: errors})
+		i.Methods = append(i.Methods, endpoint.MethodInfo{Name: m.Name(), Calls: m.calls.Load(), Errors: errors})
 		i.Errors += errors
 		i.Calls += i.Methods[len(i.Methods)-1].Calls
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/callctx"
-	"github.com/parley-rpc/parley/internal/credit"
 	"github.com/parley-rpc/parley/internal/identity"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -22,7 +21,7 @@ import (
 // Caller returns what carries messages of this Env to its own endpoint of that name. They are encoded and decoded as those
 // from afar, so that neither side sees the other's later changes, and everything that can go wrong goes wrong in the same way.
 func (s *Server) Caller(name string) endpoint.Caller {
-	return &localCaller{server: s, name: name, from: here, window: func(h *hosted) *localWindow { return &h.local }}
+	return &localCaller{server: s, name: name, from: here, window: (*hosted).localWindow}
 }
 
 // The settings that errors name.
@@ -81,6 +80,14 @@ type localCaller struct {
 	from     *peer.Peer                 // who sends
 	window   func(*hosted) *localWindow // what senders of that kind share
 	ordinary bool                       // it is an ordinary gRPC call that is passed on: its metadata has what gRPC's server says of it
+}
+
+// life returns the parent of the contexts of what l carries, which knows who has sent it.
+func (l *localCaller) life() context.Context {
+	if l.from == here {
+		return l.server.own
+	}
+	return peer.NewContext(l.server.life, l.from)
 }
 
 // Peer implements endpoint.Caller.
@@ -177,7 +184,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if a != nil {
 		a.call.Store(c.ctx)
 	}
-	c.begin(peer.NewContext(l.server.life, l.from), incoming, deadline)
+	c.begin(l.life(), incoming, deadline)
 	method.calls.Add(1)
 	if h.box.Post(c) == 0 {
 		window.giveBack(size)
@@ -188,10 +195,10 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 
 // method returns a method of the endpoint, which is streaming or not.
 func (h *hosted) method(name string, streaming bool) (*offered, *endpoint.Error) {
-	m := h.offers.Load().methods[name]
+	m := h.offers.Load().method(name)
 	switch {
 	case m == nil:
-		return nil, failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", h.name, name)
+		return nil, failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", h.name(), name)
 	case m.IsStreaming() != streaming:
 		return nil, wrongKind(m)
 	default:
@@ -313,90 +320,4 @@ func (l *localAsks) fail(e *endpoint.Error) {
 		own := *e
 		a.Abandon(&own)
 	}
-}
-
-// localWindow is the window of this Env's own senders into one mailbox.
-type localWindow struct {
-	mu     sync.Mutex
-	window *credit.Window
-	closed bool
-
-	stalls *atomic.Uint64 // how often somebody had to wait for room; the endpoint's
-}
-
-func (w *localWindow) init(messages, bytes uint64, stalls *atomic.Uint64) {
-	w.window, w.stalls = credit.NewWindow(messages, bytes), stalls
-}
-
-// take waits for room for a message of size bytes.
-func (w *localWindow) take(ctx context.Context, size int, noWait bool, timeout time.Duration) *endpoint.Error {
-	if w.tryTake(size, nil) {
-		return nil
-	}
-	if noWait {
-		return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room"}, time.Now())
-	}
-	w.stalls.Add(1)
-	waiter := credit.NewWaiter()
-	started := time.Now()
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	defer w.leave(waiter)
-	for !w.tryTake(size, waiter) {
-		select {
-		case <-waiter.Turn:
-		case <-ctx.Done():
-			return queued(endpoint.ContextError(ctx), started)
-		case <-timer.C:
-			return queued(&endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room came free", Setting: queueTimeout}, started)
-		}
-	}
-	return nil
-}
-
-// queued completes an error of somebody who has waited for room since started.
-func queued(e *endpoint.Error, started time.Time) *endpoint.Error {
-	e.Phase, e.Execution, e.Elapsed = endpoint.PhaseQueued, endpoint.NotExecuted, time.Since(started)
-	return e
-}
-
-func (w *localWindow) tryTake(size int, waiter *credit.Waiter) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	// A closed mailbox refuses the message; nobody needs to wait for that.
-	if !w.closed && (w.window.Waiters.Blocks(waiter) || !w.window.Open()) {
-		if waiter != nil {
-			w.window.Waiters.Join(waiter)
-		}
-		return false
-	}
-	w.window.Charge(1, uint64(size))
-	return true
-}
-
-func (w *localWindow) leave(waiter *credit.Waiter) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.window.Waiters.Leave(waiter)
-	w.wakeLocked()
-}
-
-func (w *localWindow) giveBack(size int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.window.Refund(1, uint64(size))
-	w.wakeLocked()
-}
-
-func (w *localWindow) wakeLocked() {
-	if w.window.Open() {
-		w.window.Waiters.WakeHead()
-	}
-}
-
-func (w *localWindow) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closed = true
-	w.window.Waiters.WakeAll()
 }

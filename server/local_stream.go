@@ -9,7 +9,6 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -57,7 +56,7 @@ func (l *localCaller) Open(ctx context.Context, r endpoint.Request) (endpoint.St
 	c := &call{ctx: new(callctx.Context), hosted: h, method: method, from: l.from, window: window, size: uint32(size), arrived: l.server.arrival(r.Started)}
 	s.to = &stream{ctx: c.ctx, in: inbox.New(), answers: s, oneOnly: method.TakesOne()}
 	c.stream = s.to
-	c.begin(peer.NewContext(l.server.life, l.from), incoming, r.Deadline)
+	c.begin(l.life(), incoming, r.Deadline)
 	method.calls.Add(1)
 	if h.box.Post(c) == 0 {
 		window.giveBack(size)

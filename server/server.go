@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -48,6 +49,7 @@ type Server struct {
 	// life is the parent of every handler's context; hard ends it.
 	life context.Context
 	hard context.CancelCauseFunc
+	own  context.Context // life, of messages that this Env has sent itself
 
 	mu       sync.Mutex
 	hosted   map[string]*hosted
@@ -74,6 +76,7 @@ func New(c Config) *Server {
 		base:     time.Now(),
 		life:     life,
 		hard:     hard,
+		own:      peer.NewContext(life, here),
 		hosted:   make(map[string]*hosted),
 		draining: make(map[*hosted]struct{}),
 		relays:   make(map[relayKey]*relay),
@@ -121,14 +124,11 @@ func (s *Server) IsClosed() bool {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
-	all := make([]*hosted, 0, len(s.hosted)+len(s.draining))
 	for _, h := range s.hosted {
-		h.close()
-		s.draining[h] = struct{}{}
-		all = append(all, h)
+		s.drainLocked(h)
 	}
 	clear(s.hosted)
-	all = all[:0]
+	all := make([]*hosted, 0, len(s.draining))
 	for h := range s.draining {
 		all = append(all, h)
 	}
@@ -154,7 +154,7 @@ func (s *Server) abort(left []*hosted) error {
 		select {
 		case <-h.box.Done():
 		default:
-			names = append(names, h.name)
+			names = append(names, h.name())
 		}
 	}
 	return &notDrained{names: names}
