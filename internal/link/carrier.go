@@ -20,18 +20,22 @@ type Carrier struct {
 	release func()          // ends the stream; of the dialling side, nil on the other
 	before  <-chan struct{} // closed when the reader of the stream before has returned; nil if there was none
 
-	wake  chan struct{} // tells the writer that there is something to do
 	read  chan struct{} // closed when the reader has returned
 	over  chan struct{} // closed when the stream carries the session no more
 	err   error         // what the listening side ends the stream with; set before over is closed
 	aging *time.Timer   // runs drain; nil if the stream does not age; guarded by the link's mu
-	idle  bool          // the writer waits; guarded by the link's mu
+
+	// Of writing; guarded by the link's mu.
+	sending bool        // somebody has the right to write: to take frames from the session and to send them, without mu
+	resting chan<- bool // tells the writer that waits for more whether there is; nil if none waits
+	rested  time.Time   // when a writer last had nothing to write
+	rests   uint        // how often in a row that was soon after the time before
 }
 
 func newCarrier(l *Link, stream Stream, release func()) *Carrier {
 	return &Carrier{
 		link: l, stream: stream, release: release,
-		wake: make(chan struct{}, 1), read: make(chan struct{}), over: make(chan struct{}),
+		read: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -56,7 +60,7 @@ func (c *Carrier) Broken(err error) {
 }
 
 // takeOver makes c what carries the session, with first, if not nil, a frame that was read during the opening. The caller holds the link's
-// mu; the session lives, and nothing carries it.
+// mu, and calls changed after it; the session lives, and nothing carries it.
 func (c *Carrier) takeOver(first *wire.Buffer) {
 	l := c.link
 	c.before = l.lastRead
@@ -66,9 +70,8 @@ func (c *Carrier) takeOver(first *wire.Buffer) {
 	if age := l.config.StreamAge; age > 0 && !l.dialled && l.session.Resumable() {
 		c.aging = time.AfterFunc(time.Duration(float64(age)*(0.9+0.2*rand.Float64())), c.drain)
 	}
-	l.wg.Add(2)
+	l.wg.Add(1)
 	go func() { defer l.wg.Done(); c.readAll(first) }()
-	go func() { defer l.wg.Done(); c.write() }()
 }
 
 // nowhere is the address of who is not known, as in a program that carries streams by other means than grpc-go.
@@ -91,6 +94,7 @@ func (c *Carrier) retire(err error) {
 	c.link.carrier = nil
 	c.err = err
 	close(c.over)
+	c.tellWriter(false)
 	if c.aging != nil {
 		c.aging.Stop()
 	}

@@ -369,17 +369,6 @@ func (l *Link) tellBroken(e *endpoint.Error) {
 	l.handler.Broken(l, e)
 }
 
-// wakeWriter lets the writer know of a change. The caller holds mu.
-func (l *Link) wakeWriter() {
-	if c := l.carrier; c != nil && c.idle && (l.session.HasFrame() || l.done()) {
-		c.idle = false
-		select {
-		case c.wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
 // changed lets the writer and the timer know of a change. The caller holds mu.
 func (l *Link) changed() {
 	l.wakeWriter()
@@ -388,6 +377,11 @@ func (l *Link) changed() {
 	if l.crowded {
 		d = time.Now()
 	}
+	l.watch(d)
+}
+
+// watch has the timer fire at d, unless it fires earlier; zero is never. The caller holds mu.
+func (l *Link) watch(d time.Time) {
 	if !l.earlier(d) || !l.Live() {
 		return
 	}
@@ -411,6 +405,9 @@ func (l *Link) tick() {
 	crowded := l.crowded
 	l.crowded = false
 	l.changed()
+	if c != nil {
+		c.dismiss(now)
+	}
 	l.mu.Unlock()
 	if crowded {
 		l.config.Table.evict()

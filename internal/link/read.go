@@ -199,7 +199,6 @@ func (c *Carrier) halfClosed() {
 	}
 	events, asks := l.session.HalfClosed(why)
 	l.halfway = true
-	c.idle = true
 	l.changed()
 	l.mu.Unlock()
 	for _, u := range asks {

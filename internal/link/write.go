@@ -13,9 +13,24 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// write writes what the session has to say until the stream carries it no more.
+// wakeWriter has written what the session has to say, if it has anything and nobody is writing. The caller holds mu.
+func (l *Link) wakeWriter() {
+	c := l.carrier
+	if c == nil || c.sending || !l.session.HasFrame() && !l.done() {
+		return
+	}
+	c.sending = true
+	if !c.tellWriter(true) {
+		l.wg.Add(1)
+		go func() { defer l.wg.Done(); c.write() }()
+	}
+}
+
+// write writes what the session has to say until that is all, or until the stream carries it no more. It has the right to write, and keeps it
+// where nothing can be written on the stream any more.
 func (c *Carrier) write() {
 	l := c.link
+	var wake chan bool // made when it is needed first
 	for {
 		l.mu.Lock()
 		l.gather()
@@ -23,7 +38,8 @@ func (c *Carrier) write() {
 			l.mu.Unlock()
 			return
 		}
-		frame := l.session.NextFrame(time.Now())
+		now := time.Now()
+		frame := l.session.NextFrame(now)
 		if frame == nil {
 			if l.done() {
 				l.flush()
@@ -31,11 +47,15 @@ func (c *Carrier) write() {
 				c.writeEnded()
 				return
 			}
-			c.idle = true
+			busy := c.rest(now)
+			if busy {
+				if wake == nil {
+					wake = make(chan bool, 1)
+				}
+				c.resting = wake
+			}
 			l.mu.Unlock()
-			select {
-			case <-c.wake:
-			case <-c.over:
+			if !busy || !<-wake {
 				return
 			}
 			continue
@@ -46,10 +66,57 @@ func (c *Carrier) write() {
 		frame.Release()                                     // gRPC has copied it
 		if err != nil {
 			c.writeFailed(err)
-			<-c.over
 			return
 		}
 	}
+}
+
+const (
+	// linger is for how long a writer without work waits for more. A start costs a microsecond or two, so it hardly matters that a session that
+	// writes less often needs one each time.
+	linger = 50 * time.Millisecond
+	// fewRests is how often in a row, each within linger, there may be nothing more to write before a session counts as busy. One that is idle but for
+	// the heartbeats of both sides writes a ping and a pong.
+	fewRests = 2
+)
+
+// rest gives up the right to write, because there is nothing to be written. It reports whether the session is busy, so that the writer is to wait
+// for more, until somebody tells it what becomes of it. The caller holds the link's mu.
+func (c *Carrier) rest(now time.Time) (busy bool) {
+	if now.Sub(c.rested) < linger {
+		c.rests++
+	} else {
+		c.rests = 0
+	}
+	c.sending, c.rested = false, now
+	if c.rests < fewRests {
+		return false
+	}
+	c.link.watch(now.Add(linger))
+	return true
+}
+
+// tellWriter tells a writer that waits whether it is to go on, with the right to write, or to end. It reports false if none waits. The caller holds
+// the link's mu.
+func (c *Carrier) tellWriter(goOn bool) bool {
+	if c.resting == nil {
+		return false
+	}
+	c.resting <- goOn // it has room: who waits is told once
+	c.resting = nil
+	return true
+}
+
+// dismiss ends a writer that has waited for long, and has the others looked after. The caller holds the link's mu.
+func (c *Carrier) dismiss(now time.Time) {
+	if c.resting == nil {
+		return
+	}
+	if end := c.rested.Add(linger); now.Before(end) {
+		c.link.watch(end)
+		return
+	}
+	c.tellWriter(false)
 }
 
 // mostGathering is for how long a batch may be kept open while more comes to it.
@@ -117,7 +184,6 @@ func (c *Carrier) writeEnded() {
 	if s, ok := c.stream.(grpc.ClientStream); ok {
 		// The listener ends the stream when it has read all; then the reader ends the session.
 		if err := s.CloseSend(); err == nil {
-			<-c.over
 			return
 		}
 	}
