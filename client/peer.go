@@ -46,7 +46,7 @@ func (p *peer) connectLocked() (a *attempt, begun bool) {
 	return p.attempt, true
 }
 
-// connect makes one attempt, and after it, if there is a session, waits for its end.
+// connect makes one attempt, and has the session kept, if there is one.
 func (p *peer) connect() {
 	c := p.client
 	ctx, cancel := context.WithTimeoutCause(c.life, c.config.ConnectTimeout, errConnectTimeout)
@@ -67,7 +67,13 @@ func (p *peer) connect() {
 		return
 	}
 	close(a.done)
+	c.config.Go(func() { p.keep(l, conn) }) // for as long as the session: it does not need the stack that this one has got by now
+}
+
+// keep keeps a session until it ends.
+func (p *peer) keep(l *link.Link, conn link.Conn) {
 	l.Keep(conn, p.conn)
+	c := p.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p.link == l {

@@ -41,7 +41,8 @@ func (s *streams) connect(stream grpc.ServerStream) error {
 		return err
 	}
 	if c.First() {
-		s.server.Go(c.Link().Wait)
+		s.server.crew.join()
+		c.Link().WhenGone(s.server.crew.leave)
 	}
 	select {
 	case <-c.Over():

@@ -2,7 +2,7 @@ package server
 
 import "sync"
 
-// crew counts goroutines. Unlike a sync.WaitGroup it may be added to while somebody waits: a peer may open a stream during a
+// crew counts goroutines, and links, which have some. Unlike a sync.WaitGroup it may be added to while somebody waits: a peer may open a stream during a
 // shutdown.
 type crew struct {
 	mu   sync.Mutex
@@ -10,11 +10,16 @@ type crew struct {
 	idle chan struct{} // closed when n comes down to 0; nil while nobody waits
 }
 
+// join counts one more, until leave is called.
+func (c *crew) join() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+}
+
 // goes runs f on a goroutine that is counted.
 func (c *crew) goes(f func()) {
-	c.mu.Lock()
-	c.n++
-	c.mu.Unlock()
+	c.join()
 	go func() {
 		defer c.leave()
 		f()

@@ -62,7 +62,7 @@ type Server struct {
 
 	base time.Time // what the times of arrival are counted from: a time.Time would take three times as much, of each message
 
-	crew    crew // goroutines of Go and of Accept
+	crew    crew // goroutines of Go and of Accept, and links that peers have opened
 	dropped atomic.Uint64
 	late    atomic.Uint64
 	log     *limitedLog

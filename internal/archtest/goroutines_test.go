@@ -11,8 +11,7 @@ import (
 // comment at the statement says who that is.
 var goStatements = map[string]int{
 	"internal/callctx/callctx.go": 2, // functions of context.AfterFunc, which nobody waits for, as in package context
-	"internal/link/carrier.go":    1, // the reader of a stream
-	"internal/link/write.go":      1, // the writer of a stream
+	"internal/link/end.go":        1, // the reader and the writer of a stream
 	"internal/mailbox/box.go":     1, // the workers of a mailbox
 	"listen.go":                   1, // the gRPC server
 	"server/crew.go":              1, // what an Env waits for at its end

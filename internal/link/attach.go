@@ -161,12 +161,7 @@ func (l *Link) attach(ctx context.Context, cc grpc.ClientConnInterface) (refusal
 		return nil, ended(v.Error(), v)
 	}
 	newCarrier(l, o.stream, o.cancel).takeOver(o.first)
-	for _, told := range []chan struct{}{l.detached, l.drained} { // of the stream that is over
-		select {
-		case <-told:
-		default:
-		}
-	}
+	l.needs = false // that was the stream that is over
 	l.changed()
 	l.mu.Unlock()
 	if old != nil {

@@ -70,8 +70,7 @@ func (c *Carrier) takeOver(first *wire.Buffer) {
 	if age := l.config.StreamAge; age > 0 && !l.dialled && l.session.Resumable() {
 		c.aging = time.AfterFunc(time.Duration(float64(age)*(0.9+0.2*rand.Float64())), c.drain)
 	}
-	l.wg.Add(1)
-	go func() { defer l.wg.Done(); c.readAll(first) }()
+	l.goes(func() { c.readAll(first) })
 }
 
 // nowhere is the address of who is not known, as in a program that carries streams by other means than grpc-go.
@@ -155,10 +154,7 @@ func (c *Carrier) lose(e *endpoint.Error, streamErr error, suspect bool) {
 	l.session.Detach(time.Now())
 	over := l.park()
 	l.changed()
-	select {
-	case l.detached <- struct{}{}:
-	default: // Keep has not looked yet
-	}
+	l.needStream()
 	// The listener ends the old stream when it has taken the new one, which may be known here before that is.
 	moving := l.attaching && status.Code(e.Cause) == codes.Aborted
 	if moving {

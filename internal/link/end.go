@@ -43,7 +43,7 @@ func (l *Link) Kill(e *endpoint.Error) { l.finish(e, nil, true) }
 // finish ends the session, once.
 func (l *Link) finish(e *endpoint.Error, streamErr error, broken bool) {
 	l.ending.Do(func() {
-		defer close(l.told)
+		defer l.leaves()
 		if why, good := l.isLeaving(); good {
 			// The peer may end the stream as soon as it has the bye, before this side is back from writing it.
 			streamErr, broken = nil, false
@@ -91,10 +91,54 @@ func (l *Link) leave(e *endpoint.Error) {
 	}
 }
 
+// goes runs f on a goroutine of the link. The caller holds mu; the session lives.
+func (l *Link) goes(f func()) {
+	l.users++
+	go func() {
+		defer l.leaves()
+		f()
+	}()
+}
+
+// leaves is called at the end of a goroutine of the link, and when the end of the session has been told. It tells those who wait for the last.
+func (l *Link) leaves() {
+	l.mu.Lock()
+	l.users--
+	var gone []func()
+	if l.users == 0 {
+		gone, l.whenGone = l.whenGone, nil
+	}
+	l.mu.Unlock()
+	for _, f := range gone {
+		f()
+	}
+}
+
+// WhenGone calls f when the session has ended, its handler has been told so (by whichever goroutine has ended it, the timer's for one), and
+// no goroutine of the link is left: at once, if that is so. f must not block.
+func (l *Link) WhenGone(f func()) {
+	l.mu.Lock()
+	gone := l.users == 0
+	if !gone {
+		l.whenGone = append(l.whenGone, f)
+	}
+	l.mu.Unlock()
+	if gone {
+		f()
+	}
+}
+
+// Wait waits until WhenGone calls.
+func (l *Link) Wait() {
+	gone := make(chan struct{})
+	l.WhenGone(func() { close(gone) })
+	<-gone
+}
+
 // discard ends a session that was in the table, but has not begun.
 func (l *Link) discard(e *endpoint.Error) {
 	l.ending.Do(func() {
-		defer close(l.told)
+		defer l.leaves()
 		l.endSession(e, nil)
 	})
 }
@@ -112,7 +156,12 @@ func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 	}
 	close(l.over)
 	l.unpark()
-	l.endLife()
+	if l.need != nil {
+		l.need()
+	}
+	if l.endLife != nil {
+		l.endLife()
+	}
 	l.timer.Stop()
 	l.mu.Unlock()
 	for _, u := range asks {

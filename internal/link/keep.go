@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -36,12 +35,13 @@ type Connect func(address string) (Conn, *endpoint.Error)
 func (l *Link) Keep(first Conn, connect Connect) {
 	conn, backoff, before := first, NewBackoff(), uint64(0)
 	for l.awaitNeed(conn) {
+		life := l.lifetime()
 		if now := l.progress(); now != before {
 			backoff, before = NewBackoff(), now
-		} else if backoff.Pause(l.life, nil) != nil { // whatever ends streams as soon as they begin is not to be hurried
+		} else if backoff.Pause(life, nil) != nil { // whatever ends streams as soon as they begin is not to be hurried
 			break
 		}
-		conn = l.reattach(conn, connect, backoff)
+		conn = l.reattach(life, conn, connect, backoff)
 	}
 	conn.Close()
 	l.Wait()
@@ -49,24 +49,42 @@ func (l *Link) Keep(first Conn, connect Connect) {
 
 // awaitNeed waits until the session needs another stream than that on conn, and reports false if it ends.
 func (l *Link) awaitNeed(conn Conn) bool {
-	ctx, cancel := context.WithCancel(l.life)
-	leaving := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		if leavesReady(ctx, conn.ClientConnInterface) {
-			close(leaving)
-		}
-	})
-	defer watch.Wait()
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	select {
-	case <-l.over:
-		return false
-	case <-l.detached:
-	case <-l.drained:
-	case <-leaving:
+	l.mu.Lock()
+	l.need = cancel
+	if l.needs || !l.Live() {
+		cancel()
 	}
-	return true
+	l.mu.Unlock()
+	if !leavesReady(ctx, conn.ClientConnInterface) {
+		<-ctx.Done()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.need, l.needs = nil, false
+	return l.Live()
+}
+
+// needStream tells Keep that the session needs another stream, because it has lost its own, or is going to. The caller holds mu.
+func (l *Link) needStream() {
+	l.needs = true
+	if l.need != nil {
+		l.need()
+	}
+}
+
+// lifetime returns a context that ends with the session.
+func (l *Link) lifetime() context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.life == nil {
+		l.life, l.endLife = context.WithCancel(context.Background())
+		if !l.Live() {
+			l.endLife()
+		}
+	}
+	return l.life
 }
 
 // leavesReady waits until the connection takes no new streams: the listener has announced its end (GOAWAY), while streams that it
@@ -82,9 +100,9 @@ func leavesReady(ctx context.Context, cc grpc.ClientConnInterface) bool {
 	return ctx.Err() == nil
 }
 
-// reattach tries to attach until it succeeds or the session ends. It returns the new connection, and closes the old one: after the attach
+// reattach tries to attach until it succeeds or the session, and with it life, ends. It returns the new connection, and closes the old one: after the attach
 // if the stream on it still works, since it carries the session until then.
-func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
+func (l *Link) reattach(life context.Context, old Conn, connect Connect, backoff *Backoff) Conn {
 	defer old.Close()
 	denied := 0
 	at := "" // the peer's own address
@@ -92,13 +110,13 @@ func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
 		conn, err := connect(at)
 		var refusal *parleyv1.Refusal
 		if err == nil {
-			if refusal, err = l.tryAttach(conn); err == nil {
+			if refusal, err = l.tryAttach(life, conn); err == nil {
 				l.replicas.found()
 				return conn
 			}
 			conn.Close()
 		}
-		wait := func() bool { return backoff.Pause(l.life, nil) == nil }
+		wait := func() bool { return backoff.Pause(life, nil) == nil }
 		reason := refusal.GetReason()
 		if id := refusal.GetEnvId(); id != "" && id != l.peer.EnvID {
 			reason = parleyv1.Refusal_REASON_WRONG_ENV // whatever another Env says, it says nothing of this session
@@ -114,7 +132,7 @@ func (l *Link) reattach(old Conn, connect Connect, backoff *Backoff) Conn {
 			}
 			at = l.otherAddress(conn.Address)
 			// The network works, and the next attempt may find the right one.
-			wait = func() bool { return pause(l.life, wrongPause/2+rand.N(wrongPause)) }
+			wait = func() bool { return pause(life, wrongPause/2+rand.N(wrongPause)) }
 		case parleyv1.Refusal_REASON_DENIED:
 			if denied++; denied < mostDenied {
 				break
@@ -138,8 +156,8 @@ func (l *Link) progress() uint64 {
 	return l.session.Progress()
 }
 
-func (l *Link) tryAttach(cc grpc.ClientConnInterface) (*parleyv1.Refusal, *endpoint.Error) {
-	ctx, cancel := context.WithTimeout(l.life, attachTimeout)
+func (l *Link) tryAttach(life context.Context, cc grpc.ClientConnInterface) (*parleyv1.Refusal, *endpoint.Error) {
+	ctx, cancel := context.WithTimeout(life, attachTimeout)
 	defer cancel()
 	refusal, err := l.attach(ctx, cc)
 	if err == nil {

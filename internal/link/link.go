@@ -78,6 +78,12 @@ type Link struct {
 	well      bool            // the peer has taken all that this side has written, by what it did
 	cut       bool            // the session has ended before the peer had all; set before over is closed
 	crowded   bool            // the table keeps too much since this link has told it how much it keeps
+	needs     bool            // the session needs another stream
+	need      func()          // tells Keep so, or that the session has ended; nil while it does not wait for that
+	life      context.Context // ends with the session; nil until Keep needs it
+	endLife   func()          // ends life; nil if that is
+	users     int             // goroutines of the link, and the session until its end has been told
+	whenGone  []func()        // called when there are no users any more
 
 	place parking // guarded by the table's mu
 
@@ -88,16 +94,10 @@ type Link struct {
 
 	replicas replicas // used by Keep alone
 
-	detached chan struct{}   // tells Keep that the stream was lost
-	drained  chan struct{}   // tells Keep that the peer is going to end the stream
-	over     chan struct{}   // closed when the session has ended
-	told     chan struct{}   // closed when the handler has been told so
-	life     context.Context // ends with the session
-	endLife  context.CancelFunc
-	flushed  chan struct{} // closed when the writer has written all, after Close
-	ending   sync.Once
-	telling  sync.WaitGroup // calls of Begun, Broken and dispatch; added to under mu, while the session lives
-	wg       sync.WaitGroup
+	over    chan struct{} // closed when the session has ended
+	flushed chan struct{} // closed when the writer has written all, after Close
+	ending  sync.Once
+	telling sync.WaitGroup // calls of Begun, Broken and dispatch; added to under mu, while the session lives
 
 	running struct {
 		sync.Mutex
@@ -108,11 +108,8 @@ type Link struct {
 // prepare makes l ready for use by others, before it is in the table.
 func (l *Link) prepare() {
 	l.opened = time.Now()
-	l.detached = make(chan struct{}, 1)
-	l.drained = make(chan struct{}, 1)
+	l.users = 1
 	l.over = make(chan struct{})
-	l.told = make(chan struct{})
-	l.life, l.endLife = context.WithCancel(context.Background())
 	l.flushed = make(chan struct{})
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
@@ -167,13 +164,6 @@ func (l *Link) Live() bool {
 	default:
 		return true
 	}
-}
-
-// Wait waits until the session has ended, its handler has been told so (by whichever goroutine has ended it, the timer's for one), and no
-// goroutine of the link is left.
-func (l *Link) Wait() {
-	<-l.told
-	l.wg.Wait()
 }
 
 // Counters returns the session's counters.

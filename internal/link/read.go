@@ -44,10 +44,7 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]se
 	l.telling.Add(1) // what is taken over is handed on before the end is told
 	events, violation := take(time.Now(), frame.Bytes)
 	if l.session.TakeDrain() {
-		select {
-		case l.drained <- struct{}{}:
-		default: // Keep has not looked yet
-		}
+		l.needStream()
 	}
 	l.changed()
 	l.mu.Unlock()

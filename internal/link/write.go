@@ -21,8 +21,7 @@ func (l *Link) wakeWriter() {
 	}
 	c.sending = true
 	if !c.tellWriter(true) {
-		l.wg.Add(1)
-		go func() { defer l.wg.Done(); c.write() }()
+		l.goes(c.write)
 	}
 }
 
