@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,23 +32,23 @@ func errEnvStopped() *endpoint.Error {
 // tombstones remembers the names of the last endpoints that were stopped, so that their callers learn that rather than "no such
 // endpoint".
 type tombstones struct {
-	names [64]string
+	names []string // at most mostTombstones
 	next  int
 }
 
+// mostTombstones is how many names are remembered.
+const mostTombstones = 64
+
 func (t *tombstones) add(name string) {
-	t.names[t.next%len(t.names)] = name
-	t.next++
+	if len(t.names) < mostTombstones {
+		t.names = append(t.names, name)
+		return
+	}
+	t.names[t.next] = name
+	t.next = (t.next + 1) % mostTombstones
 }
 
-func (t *tombstones) has(name string) bool {
-	for _, n := range t.names {
-		if n == name && n != "" {
-			return true
-		}
-	}
-	return false
-}
+func (t *tombstones) has(name string) bool { return slices.Contains(t.names, name) }
 
 // limitedLog logs at most one line a second, and how many were left out.
 type limitedLog struct {

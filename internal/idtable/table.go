@@ -8,7 +8,7 @@ import (
 
 const (
 	// fewest and most are how many slots a ring has.
-	fewest = 16
+	fewest = 4
 	most   = 1024
 )
 

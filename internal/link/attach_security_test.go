@@ -185,7 +185,7 @@ func TestNobodyTellsTheToken(t *testing.T) {
 		var told bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&told, nil))
 		config := resuming(&recorder{})
-		config.Table.past[otherEnv] = new(w.dialler.credential())
+		config.Table.past = map[string]*credential{otherEnv: new(w.dialler.credential())}
 		for _, v := range []any{w.dialler, w.listener, w.listening.Table, config.Table, w.dialler.Peer(), w.listener.Peer()} {
 			fmt.Fprintf(&told, "%v %+v %#v %s %q %d %x\n", v, v, v, v, v, v, v)
 			log.Info("it", "it", v)

@@ -17,10 +17,9 @@ import (
 type Carrier struct {
 	link    *Link
 	stream  Stream
-	release func()          // ends the stream; of the dialling side, nil on the other
-	before  <-chan struct{} // closed when the reader of the stream before has returned; nil if there was none
+	release func() // ends the stream; of the dialling side, nil on the other
+	first   bool   // the session began with this stream
 
-	read  chan struct{} // closed when the reader has returned
 	over  chan struct{} // closed when the stream carries the session no more
 	err   error         // what the listening side ends the stream with; set before over is closed
 	aging *time.Timer   // runs drain; nil if the stream does not age; guarded by the link's mu
@@ -33,17 +32,14 @@ type Carrier struct {
 }
 
 func newCarrier(l *Link, stream Stream, release func()) *Carrier {
-	return &Carrier{
-		link: l, stream: stream, release: release,
-		read: make(chan struct{}), over: make(chan struct{}),
-	}
+	return &Carrier{link: l, stream: stream, release: release, over: make(chan struct{})}
 }
 
 // Link returns the link of the session.
 func (c *Carrier) Link() *Link { return c.link }
 
 // First reports whether the session began with this stream.
-func (c *Carrier) First() bool { return c.before == nil }
+func (c *Carrier) First() bool { return c.first }
 
 // Over is closed when the stream does not carry the session any more. On the listening side it is then to be ended with Err.
 func (c *Carrier) Over() <-chan struct{} { return c.over }
@@ -63,14 +59,14 @@ func (c *Carrier) Broken(err error) {
 // mu, and calls changed after it; the session lives, and nothing carries it.
 func (c *Carrier) takeOver(first *wire.Buffer) {
 	l := c.link
-	c.before = l.lastRead
-	l.carrier, l.lastRead = c, c.read
+	c.first = l.other.Load() == nil
+	l.carrier = c
 	l.other.Store(otherEnd(c.stream.Context()))
 	l.unpark()
 	if age := l.config.StreamAge; age > 0 && !l.dialled && l.session.Resumable() {
 		c.aging = time.AfterFunc(time.Duration(float64(age)*(0.9+0.2*rand.Float64())), c.drain)
 	}
-	l.goes(func() { c.readAll(first) })
+	l.read(func() { c.readFrames(first) })
 }
 
 // nowhere is the address of who is not known, as in a program that carries streams by other means than grpc-go.
@@ -172,12 +168,36 @@ func (c *Carrier) lose(e *endpoint.Error, streamErr error, suspect bool) {
 	}
 }
 
-// readAll reads until the stream ends. Frames are handed on in the order of the session, so it waits for the reader before, whose stream
-// has ended.
-func (c *Carrier) readAll(first *wire.Buffer) {
-	defer close(c.read)
-	if c.before != nil {
-		<-c.before
+// read has f read a stream until that ends. Frames are handed on in the order of the session, so whoever still reads the stream before, which
+// has ended, goes on with this one. The caller holds mu; the session lives.
+func (l *Link) read(f func()) {
+	if before := l.toRead; before != nil {
+		l.toRead = func() { before(); f() }
+	} else {
+		l.toRead = f
 	}
-	c.readFrames(first)
+	if !l.reading {
+		l.reading = true
+		l.goes(l.readAll)
+	}
+}
+
+// readAll reads one stream after the other, until there is none.
+func (l *Link) readAll() {
+	for {
+		f := l.nextToRead()
+		if f == nil {
+			return
+		}
+		f()
+	}
+}
+
+// nextToRead returns what reads the next stream, or the next ones; nil if there is none, and so no reader any more.
+func (l *Link) nextToRead() func() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.toRead
+	l.toRead, l.reading = nil, f != nil
+	return f
 }

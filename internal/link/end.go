@@ -104,13 +104,13 @@ func (l *Link) goes(f func()) {
 func (l *Link) leaves() {
 	l.mu.Lock()
 	l.users--
-	var gone []func()
+	var gone func()
 	if l.users == 0 {
 		gone, l.whenGone = l.whenGone, nil
 	}
 	l.mu.Unlock()
-	for _, f := range gone {
-		f()
+	if gone != nil {
+		gone()
 	}
 }
 
@@ -119,8 +119,10 @@ func (l *Link) leaves() {
 func (l *Link) WhenGone(f func()) {
 	l.mu.Lock()
 	gone := l.users == 0
-	if !gone {
-		l.whenGone = append(l.whenGone, f)
+	if before := l.whenGone; before != nil {
+		l.whenGone = func() { before(); f() }
+	} else if !gone {
+		l.whenGone = f
 	}
 	l.mu.Unlock()
 	if gone {

@@ -70,3 +70,26 @@ func TestWhenGone(t *testing.T) {
 		}
 	})
 }
+
+// TestFlushedMayBeAskedForLate: also who asks when everything has been written learns of it.
+func TestFlushedMayBeAskedForLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, late := range []bool{false, true} {
+			w := newLasting(t)
+			w.asks()
+			if !late {
+				select {
+				case <-w.dialler.Flushed():
+					t.Error("everything has been written before Close")
+				default:
+				}
+			}
+			w.close()
+			select {
+			case <-w.dialler.Flushed():
+			default:
+				t.Errorf("asked for late, %t: nothing tells that everything has been written", late)
+			}
+		}
+	})
+}

@@ -34,6 +34,7 @@ type Connect func(address string) (Conn, *endpoint.Error)
 // where that can be foreseen, until it ends; then it waits like Wait. first is the connection of the first stream.
 func (l *Link) Keep(first Conn, connect Connect) {
 	conn, backoff, before := first, NewBackoff(), uint64(0)
+	var others replicas
 	for l.awaitNeed(conn) {
 		life := l.lifetime()
 		if now := l.progress(); now != before {
@@ -41,7 +42,7 @@ func (l *Link) Keep(first Conn, connect Connect) {
 		} else if backoff.Pause(life, nil) != nil { // whatever ends streams as soon as they begin is not to be hurried
 			break
 		}
-		conn = l.reattach(life, conn, connect, backoff)
+		conn = l.reattach(life, conn, connect, backoff, &others)
 	}
 	conn.Close()
 	l.Wait()
@@ -102,7 +103,7 @@ func leavesReady(ctx context.Context, cc grpc.ClientConnInterface) bool {
 
 // reattach tries to attach until it succeeds or the session, and with it life, ends. It returns the new connection, and closes the old one: after the attach
 // if the stream on it still works, since it carries the session until then.
-func (l *Link) reattach(life context.Context, old Conn, connect Connect, backoff *Backoff) Conn {
+func (l *Link) reattach(life context.Context, old Conn, connect Connect, backoff *Backoff, others *replicas) Conn {
 	defer old.Close()
 	denied := 0
 	at := "" // the peer's own address
@@ -111,7 +112,7 @@ func (l *Link) reattach(life context.Context, old Conn, connect Connect, backoff
 		var refusal *parleyv1.Refusal
 		if err == nil {
 			if refusal, err = l.tryAttach(life, conn); err == nil {
-				l.replicas.found()
+				others.found()
 				return conn
 			}
 			conn.Close()
@@ -127,7 +128,7 @@ func (l *Link) reattach(life context.Context, old Conn, connect Connect, backoff
 		switch reason {
 		case parleyv1.Refusal_REASON_WRONG_ENV:
 			// A peer whose stream still works is not gone: a load balancer has taken it out already.
-			if !l.Attached() && l.replicas.gone(conn.Address, l.addresses(), refusal.GetEnvId()) {
+			if !l.Attached() && others.gone(conn.Address, l.addresses(), refusal.GetEnvId()) {
 				l.finish(ended("another Env has the address of the peer, which has ended: "+conn.Address, err), nil, false)
 			}
 			at = l.otherAddress(conn.Address)

@@ -60,15 +60,17 @@ type Link struct {
 	mu        sync.Mutex // guards the next group; never held during I/O or a callback
 	session   *session.Session
 	carrier   *Carrier        // nil while there is none
-	lastRead  <-chan struct{} // closed when the reader of the last carrier has returned; nil if there was none
+	toRead    func()          // what the reader reads after the stream that it reads; nil for nothing
 	epoch     uint64          // of the last stream
 	attachAt  []string        // where the peer says that it can be attached to; of the dialling side
 	rotations uint64          // how often a stream took over from one that still worked
 	poison    uint64          // the first frame that was unacknowledged when the last stream ended because of a frame; 0 if it did not
 	attaching bool            // Keep is opening another stream
 	closing   bool            // nothing is accepted; the writer ends the stream when all is written
-	leaving   *endpoint.Error // the peer has said bye: why; the writer ends the session when all is written
 	halfway   bool            // the dialler has half-closed: end when all is answered
+	reading   bool            // there is a reader
+	allOut    bool            // the writer has written all, after Close
+	leaving   *endpoint.Error // the peer has said bye: why; the writer ends the session when all is written
 	timer     *time.Timer
 	timerAt   time.Time       // when timer fires; zero if it does not run
 	overtaken *endpoint.Error // the last one has ended meanwhile, because the listener has taken the new one
@@ -83,7 +85,7 @@ type Link struct {
 	life      context.Context // ends with the session; nil until Keep needs it
 	endLife   func()          // ends life; nil if that is
 	users     int             // goroutines of the link, and the session until its end has been told
-	whenGone  []func()        // called when there are no users any more
+	whenGone  func()          // called when there are no users any more; nil for nothing
 
 	place parking // guarded by the table's mu
 
@@ -92,10 +94,8 @@ type Link struct {
 
 	stalls atomic.Uint64 // how often somebody had to wait in Post, or in SendMessage
 
-	replicas replicas // used by Keep alone
-
 	over    chan struct{} // closed when the session has ended
-	flushed chan struct{} // closed when the writer has written all, after Close
+	flushed chan struct{} // closed when the writer has written all, after Close; nil until somebody asks for it; guarded by mu
 	ending  sync.Once
 	telling sync.WaitGroup // calls of Begun, Broken and dispatch; added to under mu, while the session lives
 
@@ -110,7 +110,6 @@ func (l *Link) prepare() {
 	l.opened = time.Now()
 	l.users = 1
 	l.over = make(chan struct{})
-	l.flushed = make(chan struct{})
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
 }
@@ -154,7 +153,17 @@ func (l *Link) Carrier() *peer.Peer { return l.other.Load() }
 func (l *Link) Over() <-chan struct{} { return l.over }
 
 // Flushed is closed when, after Close, everything has been written.
-func (l *Link) Flushed() <-chan struct{} { return l.flushed }
+func (l *Link) Flushed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.flushed == nil {
+		l.flushed = make(chan struct{})
+		if l.allOut {
+			close(l.flushed)
+		}
+	}
+	return l.flushed
+}
 
 // Live reports whether the session has not ended.
 func (l *Link) Live() bool {

@@ -19,13 +19,13 @@ type Table struct {
 	mu    sync.Mutex // taken while a link's mu is held, never the other way round
 	links []*Link
 	byEnv map[string][]*Link // the oldest first
-	peers map[string]int     // how many each peer has dialled, by Link.owner
+	peers map[string]int     // how many each peer has dialled, by Link.owner; nil until one has
 	ids   map[string]*Link   // those that peers have dialled, by session
 
 	gone   Totals        // of the links that were taken out; without the stalls
 	stalls atomic.Uint64 // of all links that there ever were: they may be counted until the last moment
 
-	past   map[string]*credential // of the last dialled session with an Env that is over
+	past   map[string]*credential // of the last dialled session with an Env that is over; nil until there is one
 	closed chan struct{}          // closed by Close
 
 	parked      list.List // of *Link: that peers have opened and that have no stream, the one without for longest first
@@ -38,7 +38,7 @@ type Table struct {
 // NewTable returns an empty table.
 func NewTable() *Table {
 	return &Table{
-		byEnv: make(map[string][]*Link), peers: make(map[string]int), ids: make(map[string]*Link), past: make(map[string]*credential), closed: make(chan struct{}),
+		byEnv: make(map[string][]*Link), closed: make(chan struct{}),
 		mostDetached: mostDetached, mostDetachedBytes: mostDetachedBytes,
 	}
 }
@@ -95,6 +95,9 @@ func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 		}
 		if most := l.config.PeerSessions; most > 0 && count >= most {
 			return nil, errCrowded
+		}
+		if t.ids == nil {
+			t.peers, t.ids = make(map[string]int), make(map[string]*Link)
 		}
 		t.peers[owner]++
 		t.ids[l.peer.Session] = l
@@ -170,6 +173,9 @@ func (t *Table) rememberLocked(l *Link) {
 			delete(t.past, id)
 			break
 		}
+	}
+	if t.past == nil {
+		t.past = make(map[string]*credential)
 	}
 	c := l.credential()
 	t.past[l.peer.EnvID] = &c

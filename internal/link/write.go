@@ -171,11 +171,10 @@ func (l *Link) done() bool {
 
 // flush says that everything has been written. The caller holds mu.
 func (l *Link) flush() {
-	select {
-	case <-l.flushed:
-	default:
+	if !l.allOut && l.flushed != nil {
 		close(l.flushed)
 	}
+	l.allOut = true
 }
 
 // writeEnded ends the stream after the last frame.

@@ -35,8 +35,9 @@ type incoming struct {
 	creditAt time.Time  // zero if nothing is
 
 	lastID       uint64             // of asks, lookups and sends with an id
-	open         int                // asks, lookups and streaming calls without an answer
-	streams      map[uint64]*Stream // streaming calls of the peer
+	open         int32              // asks, lookups and streaming calls without an answer
+	bye          bool               // the peer has said the last it had to say
+	streams      map[uint64]*Stream // streaming calls of the peer; nil until there is one
 	routes       map[uint32]*Destination
 	accounts     map[mailboxKey]*Account
 	session      *credit.Grant
@@ -46,7 +47,6 @@ type incoming struct {
 	replyBytes   uint64          // told by the large replies that are under way
 	partialBytes uint64          // in partial messages
 	namesBytes   uint64          // about what routes and accounts take
-	bye          bool            // the peer has said the last it had to say
 	ended        *endpoint.Error // why the peer sends no more, and so answers nothing; nil while it may
 
 	now    time.Time // when the frame at hand was read
@@ -328,6 +328,9 @@ func (s *Session) beginCall(ev *Event) {
 	if len(s.in.streams) >= int(s.own.Streams) && ev.Refused == nil {
 		ev.Refused = overloaded("the limit on streaming calls", "too many streaming calls are open")
 	}
+	if s.in.streams == nil {
+		s.in.streams = make(map[uint64]*Stream)
+	}
 	s.in.streams[ev.ID] = st
 	ev.Stream = st
 	if w := s.in.env.WindowBytes; w != 0 {
@@ -356,7 +359,7 @@ func (s *Session) refuseMessage(to *Destination) *endpoint.Error {
 
 // refusePending returns why an ask or lookup, which counts already, is one too many, or nil.
 func (s *Session) refusePending() *endpoint.Error {
-	if s.in.open <= int(s.own.Pending) {
+	if uint32(s.in.open) <= s.own.Pending {
 		return nil
 	}
 	return overloaded("the limit on pending asks", "too many asks are pending")

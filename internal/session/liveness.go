@@ -11,13 +11,13 @@ type liveness struct {
 	heartbeat time.Duration // zero: off
 	heard     time.Time     // when the last frame was read
 	looked    time.Time     // when tick was called
-	misses    int           // pings since then
+	misses    int32         // pings since then
 	ping      bool          // one is due
+	drain     bool          // the peer is going to end the stream
+	moved     bool          // something was acknowledged since stuck was set
 	pings     uint64        // that were written on this stream; the token of each is its number
 	answered  uint64        // the last of them that was
 	stuck     time.Time     // since when the oldest unacknowledged frame has been waiting; zero if there is none
-	drain     bool          // the peer is going to end the stream
-	moved     bool          // something was acknowledged since stuck was set
 }
 
 // restart begins anew, on a new stream.

@@ -324,7 +324,7 @@ func leftovers(s *Session) string {
 	if s.asks.first != nil || s.asks.last != nil {
 		b.WriteString("the list of expiring asks is not empty; ")
 	}
-	check("open asks", s.in.open)
+	check("open asks", int(s.in.open))
 	b.WriteString(leftOfStreams(s))
 	check("partial messages", len(s.in.transfers))
 	check("bytes of large replies coming", int(s.in.replyBytes))

@@ -13,10 +13,10 @@ import (
 // replay is what makes a session outlive its streams: the frames that the peer has not acknowledged. Its zero value keeps nothing.
 type replay struct {
 	on       bool   // both sides have agreed to "resume"
+	detached bool   // there is no stream
 	kept     []kept // in order
 	bytes    uint64 // of bodies in kept
 	next     int    // the first in kept that is still to be written on this stream
-	detached bool   // there is no stream
 	since    time.Time
 }
 

@@ -79,7 +79,6 @@ func New(own, peer Limits) *Session {
 	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
 	s.out.transfer = credit.NewWindow(math.MaxUint64, peer.TransferBytes)
 	s.asks.streams = make(map[uint64]struct{})
-	s.in.streams = make(map[uint64]*Stream)
 	return s
 }
 
@@ -243,7 +242,7 @@ func (s *Session) Kept() uint64 {
 }
 
 // OpenAsks returns how many asks of the peer have not been answered.
-func (s *Session) OpenAsks() int { return s.in.open }
+func (s *Session) OpenAsks() int { return int(s.in.open) }
 
 // Pending returns how many asks of this side wait for a reply.
 func (s *Session) Pending() int { return s.asks.waiting.Len() }
