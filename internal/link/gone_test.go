@@ -73,23 +73,24 @@ func TestWhenGone(t *testing.T) {
 
 // TestFlushedMayBeAskedForLate: also who asks when everything has been written learns of it.
 func TestFlushedMayBeAskedForLate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, late := range []bool{false, true} {
-			w := newLasting(t)
-			w.asks()
-			if !late {
-				select {
-				case <-w.dialler.Flushed():
-					t.Error("everything has been written before Close")
-				default:
-				}
-			}
-			w.close()
+	for _, late := range []bool{false, true} {
+		var l Link
+		written := func() bool {
 			select {
-			case <-w.dialler.Flushed():
+			case <-l.Flushed():
+				return true
 			default:
-				t.Errorf("asked for late, %t: nothing tells that everything has been written", late)
+				return false
 			}
 		}
-	})
+		if !late && written() {
+			t.Error("everything has been written before Close")
+		}
+		l.mu.Lock()
+		l.flush()
+		l.mu.Unlock()
+		if !written() || !written() {
+			t.Errorf("asked for late, %t: nothing tells that everything has been written", late)
+		}
+	}
 }
