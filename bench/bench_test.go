@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -208,5 +209,37 @@ func TestOnlyWhatMatchesIsMeasured(t *testing.T) {
 	s.only = regexp.MustCompile("nothing")
 	if err := compare(t.Context(), s, &out); err == nil {
 		t.Error("no error when nothing matches")
+	}
+}
+
+func TestFlameGraphOfWhatIsMeasuredIsWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.svg")
+	s, err := parse([]string{"-only", "^Ask64/parley$", "-rounds", "1", "-time", "100ms", "-flame", path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := compare(t.Context(), s, &out); err != nil {
+		t.Fatal(err)
+	}
+	svg, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(svg), "Processor time of Ask64/parley") || !strings.Contains(out.String(), "\nshare caller ") {
+		t.Errorf("got %v, %s", err, out.String())
+	}
+}
+
+func TestFloorsStandBesideWhatParleyTakes(t *testing.T) {
+	s, err := parse([]string{"-floor", "-rounds", "1", "-time", "1ns"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := runFloor(t.Context(), s, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"batch ask64 ", "BenchmarkAsk64/parley", "\nfloor ask64/tcp ", "\nfloor-cpu send/tcp-codec "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
 	}
 }

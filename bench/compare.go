@@ -22,7 +22,7 @@ func compare(ctx context.Context, s settings, out io.Writer) error {
 	if len(list) == 0 {
 		return fmt.Errorf("no benchmark matches %q", s.only)
 	}
-	stop, err := profileCPU(s.cpuProfile)
+	stop, err := profileCPU(s, out)
 	if err != nil {
 		return err
 	}

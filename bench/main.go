@@ -10,7 +10,7 @@
 // those of the rounds. The benchmarks also run as usual, by "go test -bench .".
 //
 // With -guard it measures shortly and fails if a ratio or an allocation is across its bound. With -report it writes a page with figures of
-// throughput, latency and cost.
+// throughput, latency and cost. With -flame it also draws where the processor time goes, and with -floor it measures what bare TCP would take.
 package main
 
 import (
@@ -45,6 +45,8 @@ func start(ctx context.Context, args []string, out, progress io.Writer) error {
 		return err
 	}
 	switch {
+	case s.floor:
+		return runFloor(ctx, s, out)
 	case s.guard != "":
 		return runGuard(ctx, s.guard, out)
 	case s.report != "":

@@ -17,8 +17,10 @@ type settings struct {
 	some       bool // only leaves something out
 	cpuProfile string
 	memProfile string
+	flame      string
 	check      bool
 
+	floor  bool   // measure what limits any framework
 	guard  string // the file with the bounds; empty unless they are to be checked
 	report string // where the report goes; empty unless it is to be written
 	quick  bool
@@ -37,7 +39,9 @@ func parse(args []string) (settings, error) {
 	})
 	f.StringVar(&s.cpuProfile, "cpuprofile", "", "file for a CPU profile of all measurements")
 	f.StringVar(&s.memProfile, "memprofile", "", "file for a profile of all allocations")
+	f.StringVar(&s.flame, "flame", "", "file for a flame graph, SVG, of the CPU profile of all measurements; prints by stage and by owner where the time goes")
 	f.BoolVar(&s.check, "check", false, "fail if a goal is missed")
+	f.BoolVar(&s.floor, "floor", false, "instead, measure what limits any framework: bare TCP with the batches of Parley, the user's codec, and wake-ups")
 	f.StringVar(&s.guard, "guard", "", "instead, measure shortly, and fail if a bound in this file is missed twice")
 	f.StringVar(&s.report, "report", "", "instead, measure all that the report needs, for a quarter of an hour, and write benchmarks.md with its figures into this directory")
 	f.BoolVar(&s.quick, "quick", false, "with -report: take two minutes, for a report that shows what it would look like")
@@ -57,12 +61,16 @@ func (s settings) conflict(f *flag.FlagSet) error {
 	switch {
 	case s.guard != "" && s.report != "":
 		return errors.New("-guard and -report are two things")
+	case s.floor && (s.guard != "" || s.report != ""):
+		return errors.New("-floor and -guard or -report are two things")
+	case s.floor:
+		allowed = map[string]bool{"floor": true, "rounds": true, "time": true}
 	case s.guard != "":
 		allowed = map[string]bool{"guard": true}
 	case s.report != "":
 		allowed = map[string]bool{"report": true, "quick": true, "redraw": true}
 	default:
-		allowed = map[string]bool{"rounds": true, "time": true, "only": true, "cpuprofile": true, "memprofile": true, "check": true}
+		allowed = map[string]bool{"rounds": true, "time": true, "only": true, "flame": true, "cpuprofile": true, "memprofile": true, "check": true}
 	}
 	var wrong []error
 	f.Visit(func(g *flag.Flag) {

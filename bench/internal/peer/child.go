@@ -93,7 +93,7 @@ func (c *child) do(ctx context.Context, o order) (answer, error) {
 		return c.open(ctx, o.Options)
 	}
 	if o.Op == opUsage {
-		return answer{Used: processorTime()}, nil
+		return answer{Used: ProcessorTime()}, nil
 	}
 	if c.server == nil {
 		return answer{}, errors.New("nothing is served yet")

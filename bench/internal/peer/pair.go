@@ -86,7 +86,7 @@ func (p *Pair) Send(ctx context.Context, n int, messages *workload.Messages) err
 // ProcessorTime returns what both ends have used so far, in one process or in two, or 0 where the system does not say.
 func (p *Pair) ProcessorTime(ctx context.Context) (time.Duration, error) {
 	server, err := p.server.ProcessorTime(ctx)
-	return processorTime() + server, err
+	return ProcessorTime() + server, err
 }
 
 // Close ends both ends, and reports whatever was lost or left over.

@@ -47,7 +47,15 @@ type client struct {
 
 // Dial implements peer.System.
 func (s System) Dial(ctx context.Context, address string, o peer.Options) (peer.Client, error) {
-	var opts []parley.Option
+	c, err := s.dial(ctx, address, o)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// dial connects a client whose Env has options of its own.
+func (s System) dial(ctx context.Context, address string, o peer.Options, opts ...parley.Option) (*client, error) {
 	if o.TLS {
 		opts = append(opts, parley.WithDialOptions(grpc.WithTransportCredentials(credentials.NewTLS(o.Certificate.ClientConfig()))))
 	}
