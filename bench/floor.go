@@ -6,7 +6,7 @@ import (
 	"io"
 	"testing"
 
-	"github.com/parley-rpc/parley/bench/internal/floor"
+	"github.com/parley-rpc/parley/bench/internal/rawtcp"
 	"github.com/parley-rpc/parley/bench/internal/peer"
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
@@ -24,13 +24,13 @@ func runFloor(ctx context.Context, s settings, out io.Writer) error {
 		return err
 	}
 	messages := workload.NewMessages(small)
-	shapes, err := floor.Observe(ctx, observed, messages)
+	shapes, err := rawtcp.Observe(ctx, observed, messages)
 	if err != nil {
 		return err
 	}
 	for _, b := range []struct {
 		name  string
-		shape floor.Shape
+		shape rawtcp.Shape
 	}{{"ask64", shapes.Ask64}, {"askpipe", shapes.AskPipe}, {"send", shapes.Send}} {
 		fmt.Fprintf(out, "batch %s messages=%d out=%d back=%d\n", b.name, b.shape.Messages, b.shape.Out, b.shape.Back)
 	}
@@ -39,7 +39,7 @@ func runFloor(ctx context.Context, s settings, out io.Writer) error {
 		all[b.name] = append(all[b.name], r)
 		printResult(out, b, r)
 	}
-	floors := floor.Floors(shapes, messages)
+	floors := rawtcp.Floors(shapes, messages)
 	for range s.rounds {
 		for i, f := range floors {
 			if i == 0 || floors[i-1].Of() != f.Of() {
@@ -69,7 +69,7 @@ func runFloor(ctx context.Context, s settings, out io.Writer) error {
 }
 
 // iterateFloor is the body of the benchmark of a floor.
-func iterateFloor(ctx context.Context, tb *testing.B, f floor.Floor) error {
+func iterateFloor(ctx context.Context, tb *testing.B, f rawtcp.Floor) error {
 	tb.ReportAllocs()
 	before := peer.ProcessorTime()
 	if err := f.Run(ctx, tb.N); err != nil {
@@ -81,7 +81,7 @@ func iterateFloor(ctx context.Context, tb *testing.B, f floor.Floor) error {
 }
 
 // printFloor prints the median of a figure of f, and that of its ratios to Parley's.
-func printFloor(out io.Writer, title string, f floor.Floor, all results, figure func(testing.BenchmarkResult) float64) {
+func printFloor(out io.Writer, title string, f rawtcp.Floor, all results, figure func(testing.BenchmarkResult) float64) {
 	var own, ratios []float64
 	for i, r := range all[f.Name()] {
 		own = append(own, figure(r))

@@ -1,4 +1,4 @@
-package floor
+package rawtcp
 
 import (
 	"encoding/binary"

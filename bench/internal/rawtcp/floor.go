@@ -1,7 +1,7 @@
-// Package floor measures what limits any framework that does the work of the benchmarks on this machine: what is left of it over bare TCP. Loops of
+// Package rawtcp measures what limits any framework that does the work of the benchmarks on this machine: what is left of it over bare TCP. Loops of
 // a few lines move the batches that Parley was seen to move, of as many messages and bytes. First the bytes are all, then the user's messages are encoded and decoded,
 // then goroutines wait for their replies. What Parley takes beyond that is its own, and gRPC's.
-package floor
+package rawtcp
 
 import (
 	"context"
