@@ -6,8 +6,8 @@ import (
 	"io"
 	"testing"
 
-	"github.com/parley-rpc/parley/bench/internal/rawtcp"
 	"github.com/parley-rpc/parley/bench/internal/peer"
+	"github.com/parley-rpc/parley/bench/internal/rawtcp"
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
 
