@@ -27,7 +27,7 @@ import (
 var leastEffort = effort{
 	command: "go test", rounds: 1, compared: time.Nanosecond, swept: time.Nanosecond,
 	offered: 10 * time.Millisecond, warmup: time.Millisecond,
-	fairness: fairness.Config{Rounds: 1, Phase: 50 * time.Millisecond, Rate: 200, AskBytes: 1 << 10, BulkBytes: 1 << 20, Patience: time.Minute},
+	fairness: fairness.Config{Rounds: 1, Phase: 50 * time.Millisecond, Rate: 200, AskBytes: 1 << 10, BulkBytes: 1 << 20, Patience: time.Second},
 	scale: scale.Config{
 		Endpoints: 20, Sessions: 3, Many: 100, ManyTime: time.Minute, ManyBytes: 1 << 30, Callers: 4, Asks: 40, Messages: 130, Rounds: 1,
 	},
