@@ -131,7 +131,7 @@ lint: ## Look for mistakes: vet, staticcheck, gofmt, buf lint, go mod tidy
 	$(BUF) lint
 	$(BUF) format --diff --exit-code
 	$(GO) mod tidy -diff
-	for module in $(MODULES); do $(GO) -C $$module vet ./... && $(GO) -C $$module mod tidy -diff; done
+	for module in $(MODULES); do $(GO) -C $$module vet ./... || exit 1; $(GO) -C $$module mod tidy -diff || exit 1; done
 
 .PHONY: generate
 generate: ## Generate the Go code of api, and the golden files of the generator

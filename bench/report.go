@@ -30,13 +30,13 @@ var (
 		command: "make bench-report",
 		rounds:  5, compared: 800 * time.Millisecond, swept: 250 * time.Millisecond,
 		offered: time.Second, warmup: 500 * time.Millisecond,
-		fairness: fairness.Short(), scale: scale.Full(), sessions: []int{1, 10, 100, 300, 1000},
+		fairness: fairness.Short(), scale: scale.Full(), sessions: []int{10, 30, 100, 300, 1000},
 	}
 	quickEffort = effort{
 		command: "go -C bench run . -report ../docs -quick",
 		rounds:  1, compared: 100 * time.Millisecond, swept: 50 * time.Millisecond,
 		offered: 300 * time.Millisecond, warmup: 100 * time.Millisecond,
-		fairness: quickFairness(), scale: quickScale(), sessions: []int{1, 10, 100},
+		fairness: quickFairness(), scale: quickScale(), sessions: []int{10, 30, 100},
 	}
 )
 

@@ -109,9 +109,14 @@ func reportMemory(ctx context.Context, e effort, p *progress, d *report.Data) er
 		if err != nil {
 			return err
 		}
-		d.Memory = append(d.Memory,
-			report.Memory{System: parley.Name(), Sessions: n, BytesPerSession: session},
-			report.Memory{System: grpcStream.Name(), Sessions: n, BytesPerSession: stream})
+		for _, m := range []report.Memory{
+			{System: parley.Name(), Sessions: n, BytesPerSession: session},
+			{System: grpcStream.Name(), Sessions: n, BytesPerSession: stream},
+		} {
+			if m.BytesPerSession > 0 { // of few, what the program has freed meanwhile may be more
+				d.Memory = append(d.Memory, m)
+			}
+		}
 		p.step(fmt.Sprintf("%d sessions", n))
 	}
 	d.Notes[report.SectionMemory] = "Of both ends together, idle, with the Env that has dialled; beside a gRPC connection with one open stream."

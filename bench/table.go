@@ -118,11 +118,11 @@ func ratios() []ratio {
 
 // budgets are of Parley's own allocations. Those of the user are 6 of an ask, as workload.Echo says, and 2 of a send, as workload.Messages says.
 var budgets = []budget{
-	{"ask1", "Ask1/parley", 6, 0},
+	{"ask1", "Ask1/parley", 6, 2},
 	{"ask64", "Ask64/parley", 6, 2},
-	{"conc-ask64", "ConcAsk64/parley", 6, 0},
-	{"stub64", "Stub64/parley", 6, 0},
-	{"askpipe", "AskPipe/parley", 6, 0},
+	{"conc-ask64", "ConcAsk64/parley", 6, 2},
+	{"stub64", "Stub64/parley", 6, 2},
+	{"askpipe", "AskPipe/parley", 6, 2},
 	{"send", "Send/parley", 2, 1},
 }
 

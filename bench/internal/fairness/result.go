@@ -2,6 +2,7 @@ package fairness
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/parley-rpc/parley/bench/internal/rounds"
@@ -74,20 +75,24 @@ func summarise(all []experiment, samples map[string][]sample, rates map[string][
 	return r
 }
 
-// line puts the rounds together. Those that are stuck are counted, and left out of the medians.
+// line puts the rounds together. One that is stuck counts as one that took for ever; one that is stuck without a load tells nothing.
 func line(loaded, alone []sample) Line {
 	var p50, p99, most []time.Duration
 	var ratios []float64
 	for i, s := range loaded {
-		if s.stuck {
+		a := alone[i]
+		if a.stuck || a.p99 == 0 {
 			continue
 		}
-		p50, p99, most = append(p50, s.p50), append(p99, s.p99), append(most, s.max)
-		if a := alone[i]; !a.stuck && a.p99 > 0 {
+		if s.stuck {
+			s.p50, s.p99, s.max = math.MaxInt64, math.MaxInt64, math.MaxInt64
+			ratios = append(ratios, math.Inf(1))
+		} else {
 			ratios = append(ratios, float64(s.p99)/float64(a.p99))
 		}
+		p50, p99, most = append(p50, s.p50), append(p99, s.p99), append(most, s.max)
 	}
-	if len(p50)*2 <= len(loaded) {
+	if len(ratios) == 0 || math.IsInf(rounds.Median(ratios), 1) {
 		return Line{Stuck: true}
 	}
 	return Line{P50: rounds.Median(p50), P99: rounds.Median(p99), Max: rounds.Median(most), Ratio: rounds.Median(ratios)}

@@ -32,7 +32,6 @@ type chart struct {
 type series struct {
 	name   string
 	colour int // place in colours
-	dashes int // place in dashes
 	points []point
 }
 
@@ -180,7 +179,7 @@ func (s series) plotters(points plotter.XYs) (*plotter.Line, *plotter.Scatter, e
 		line.Width = 2.75
 	}
 	// Beyond the last colour, those that come again are dashed.
-	line.Dashes = dashes[(s.dashes+s.colour/len(colours))%len(dashes)]
+	line.Dashes = dashes[s.colour/len(colours)%len(dashes)]
 	marks.Shape = shapes[s.colour%len(shapes)]
 	marks.Color = line.Color
 	marks.Radius = 4

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 )
@@ -20,14 +19,15 @@ const (
 	fileSendCPU     = "cost-send-cpu.svg"
 	fileSendWall    = "cost-send-wall.svg"
 	fileMemory      = "memory.svg"
-	fileFanout      = "fanout.svg"
+	fileEndpoints   = "endpoints.svg"
+	fileSessions    = "sessions.svg"
 )
 
 // figureFiles returns all that a report can have.
 func figureFiles() []string {
 	return []string{
 		fileThroughput, fileLatencyP50, fileLatencyP99, fileLatencyP999,
-		fileAskCPU, fileAskWall, fileSendCPU, fileSendWall, fileMemory, fileFanout,
+		fileAskCPU, fileAskWall, fileSendCPU, fileSendWall, fileMemory, fileEndpoints, fileSessions,
 	}
 }
 
@@ -65,7 +65,8 @@ func (d Data) charts() []*chart {
 		d.costChart(fileSendCPU, OperationSend, "Processor time of a send", Cost.cpu),
 		d.costChart(fileSendWall, OperationSend, "Elapsed time of a send", Cost.wall),
 		d.memoryChart(),
-		d.fanoutChart(),
+		d.fanoutChart(fileEndpoints, "endpoints", byEndpoints),
+		d.fanoutChart(fileSessions, "sessions", bySessions),
 	}
 	return slices.DeleteFunc(all, func(c *chart) bool { return len(c.series) == 0 })
 }
@@ -129,35 +130,20 @@ func (d Data) memoryChart() *chart {
 	}, points)
 }
 
-// fanoutChart has a series for each system and number of sessions: the colour is that of the system, the dashes are that of the number.
-func (d Data) fanoutChart() *chart {
-	type key struct{ system, sessions int }
-	points := map[key][]point{}
-	var keys []key
-	var numbers []int
+// fanoutChart has what along returns the place of.
+func (d Data) fanoutChart(file, name string, along func(Fanout) (x int, ok bool)) *chart {
+	points := map[string][]point{}
 	for _, v := range d.Fanout {
-		k := key{d.order(v.System), v.Sessions}
-		if points[k] == nil {
-			keys = append(keys, k)
+		if x, ok := along(v); ok {
+			points[v.System] = append(points[v.System], point{float64(x), v.Wall})
 		}
-		points[k] = append(points[k], point{float64(v.Endpoints), v.Wall})
-		numbers = append(numbers, v.Sessions)
 	}
-	slices.Sort(numbers)
-	numbers = slices.Compact(numbers)
-	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.system, b.system), cmp.Compare(a.sessions, b.sessions))
-	})
-	c := &chart{
-		file: fileFanout, title: "Elapsed time of a message against endpoints and sessions",
-		x: axis{"endpoints", tickCount}, y: axis{"time per message", tickTime},
-	}
-	for _, k := range keys {
-		name := fmt.Sprintf("%s, %s sessions", d.Systems[k.system].Name, whole(k.sessions))
-		if k.sessions == 1 {
-			name = d.Systems[k.system].Name + ", 1 session"
-		}
-		c.series = append(c.series, series{name: name, colour: k.system, dashes: slices.Index(numbers, k.sessions), points: points[k]})
-	}
-	return c
+	return d.perSystem(&chart{
+		file: file, title: "Elapsed time of a message against " + name,
+		x: axis{name, tickCount}, y: axis{"time per message", tickTime},
+	}, points)
 }
+
+// byEndpoints is of messages over one session, and bySessions of those to one endpoint.
+func byEndpoints(v Fanout) (int, bool) { return v.Endpoints, v.Sessions == 1 }
+func bySessions(v Fanout) (int, bool)  { return v.Sessions, v.Endpoints == 1 }

@@ -97,7 +97,7 @@ func (p *page) caveats() {
 	p.printf("- **Handlers do nothing but answer.** The ratios are those of the cost of messaging. A program that spends a tenth of its " +
 		"time on messaging gains at most a tenth.\n")
 	p.printf("- **The systems do not promise the same.** They differ in delivery after an outage, order, flow control and bounds of memory, " +
-		"for which some pay here and others do not. Each was set up as the table of systems says, by people who know one of them best.\n")
+		"for which some pay here and others do not. Each was set up as the table of systems says.\n")
 	for _, c := range p.Data.Caveats {
 		p.printf("- %s\n", oneLine(c))
 	}

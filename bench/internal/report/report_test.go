@@ -45,7 +45,7 @@ func sample() Data {
 			{"parley", OperationSend, 0, Known(345), Known(250)},
 		},
 		Memory:      []Memory{{"parley", 1000, 45678}, {"a<b>&c", 1000, 123456}},
-		Fanout:      []Fanout{{"parley", 100, 1, 1234, nil}, {"parley", 100, 50, 2345, Known(3456)}, {"a<b>&c", 100, 1, 999.6, nil}},
+		Fanout:      []Fanout{{"parley", 100, 1, 1234, nil}, {"parley", 1, 50, 2345, Known(3456)}, {"a<b>&c", 100, 1, 999.6, nil}},
 		Allocations: []Allocation{{"Ask64", "parley", 9, Known(612.4)}, {"Ask64", "a<b>&c", 151.2, nil}},
 		Fairness: []Table{{
 			Title: "A slow endpoint beside", Text: "What its neighbour notices.",

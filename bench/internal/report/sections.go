@@ -200,7 +200,7 @@ func (p *page) fanout() {
 	}
 	p.section("Cost of a message against endpoints and sessions", SectionFanout, "Each message goes to one of many endpoints, over one of many "+
 		"sessions.")
-	p.figures(fileFanout)
+	p.figures(fileEndpoints, fileSessions)
 	rows := slices.Clone(p.Fanout)
 	slices.SortStableFunc(rows, func(a, b Fanout) int {
 		return cmp.Or(cmp.Compare(p.order(a.System), p.order(b.System)), cmp.Compare(a.Sessions, b.Sessions), cmp.Compare(a.Endpoints, b.Endpoints))

@@ -11,7 +11,7 @@ import (
 )
 
 // CallTimeout is the deadline of every call and stream. It is so late that only a hang meets it.
-const CallTimeout = 5 * time.Minute
+const CallTimeout = time.Minute
 
 // Call is a request with its reply, by whatever means. It is called by one goroutine at a time.
 type Call func(context.Context, *sayhiv1.HiRequest) (*sayhiv1.HiReply, error)

@@ -45,7 +45,7 @@ const (
 	// ports is how many ports are tried, as one that was free a moment ago need not be now.
 	ports = 10
 	// requestTimeout is how long a request takes at most, if its context has no deadline.
-	requestTimeout = 5 * time.Minute
+	requestTimeout = time.Minute
 )
 
 // System is hollywood. Its methods may be called concurrently.

@@ -15,7 +15,7 @@ import (
 )
 
 // requestTimeout is how long a request takes at most, if its context has no deadline.
-const requestTimeout = 5 * time.Minute
+const requestTimeout = time.Minute
 
 // client is an actor system from which the server's actors are sent to.
 type client struct {

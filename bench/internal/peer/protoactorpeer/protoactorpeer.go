@@ -18,7 +18,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime"
+	"strings"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/asynkron/protoactor-go/remote"
@@ -51,7 +51,10 @@ func (System) Name() string { return "protoactor" }
 
 // Serve starts an actor system with an actor that answers and one that receives.
 func (System) Serve(ctx context.Context, o peer.Options, sink *workload.Sink) (peer.Server, error) {
-	n := startNode(o)
+	n, err := startNode(o)
+	if err != nil {
+		return nil, err
+	}
 	for name, receive := range map[string]actor.ReceiveFunc{
 		echoName:  echo,
 		drainName: func(c actor.Context) { drain(c, sink) },
@@ -66,8 +69,12 @@ func (System) Serve(ctx context.Context, o peer.Options, sink *workload.Sink) (p
 
 // Dial starts an actor system, which connects at the first message.
 func (System) Dial(_ context.Context, address string, o peer.Options) (peer.Client, error) {
+	n, err := startNode(o)
+	if err != nil {
+		return nil, err
+	}
 	c := &client{
-		node:  startNode(o),
+		node:  n,
 		echo:  actor.NewPID(address, echoName),
 		drain: actor.NewPID(address, drainName),
 	}
@@ -99,7 +106,7 @@ type node struct {
 }
 
 // startNode starts an actor system that listens.
-func startNode(o peer.Options) *node {
+func startNode(o peer.Options) (*node, error) {
 	system := actor.NewActorSystem(actor.WithLoggerFactory(errorLog))
 	server := []grpc.ServerOption{grpc.MaxRecvMsgSize(math.MaxInt32)}
 	dial := insecure.NewCredentials()
@@ -111,21 +118,34 @@ func startNode(o peer.Options) *node {
 		remote.WithServerOptions(server...),
 		remote.WithDialOptions(grpc.WithTransportCredentials(dial)),
 	))
-	r.Start()
-	return &node{system: system, remote: r}
+	if err := attempt(r.Start); err != nil {
+		return nil, fmt.Errorf("start the remote: %w", err)
+	}
+	return &node{system: system, remote: r}, nil
+}
+
+// attempt runs f, and returns its panic as an error: protoactor panics where its own actors do not answer within three seconds, for one.
+func attempt(f func()) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("protoactor panicked: %v", v)
+		}
+	}()
+	f()
+	return nil
 }
 
 // stop ends the remote and the actor system.
 func (n *node) stop(ctx context.Context) error {
-	stopped := make(chan struct{})
+	stopped := make(chan error, 1)
 	go func() {
-		defer close(stopped)
-		n.shutdown()
+		err := n.shutdown()
 		n.system.Shutdown()
+		stopped <- err
 	}()
 	select {
-	case <-stopped:
-		return nil
+	case err := <-stopped:
+		return err
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the remote to stop: %w", ctx.Err())
 	}
@@ -133,20 +153,12 @@ func (n *node) stop(ctx context.Context) error {
 
 // shutdown ends the remote. While it tells the ends of its connections, protoactor panics if one of them has just gone by itself; the rest is
 // ended without being told then.
-func (n *node) shutdown() {
-	defer func() {
-		switch failed := recover().(type) {
-		case nil:
-		case runtime.Error:
-			if failed.Error() != "send on closed channel" {
-				panic(failed)
-			}
-			n.remote.Shutdown(false)
-		default:
-			panic(failed)
-		}
-	}()
-	n.remote.Shutdown(true)
+func (n *node) shutdown() error {
+	err := attempt(func() { n.remote.Shutdown(true) })
+	if err == nil || !strings.HasSuffix(err.Error(), "send on closed channel") {
+		return err
+	}
+	return attempt(func() { n.remote.Shutdown(false) })
 }
 
 // server is the node with the actors.
