@@ -124,7 +124,7 @@ func (r *remote) Ask(ctx context.Context, q endpoint.Request, done endpoint.Comp
 	if !ok {
 		a = new(remoteAsk)
 	}
-	*a = remoteAsk{ask: session.Ask{Done: done, Shares: q.Shares}}
+	a.ask.Done, a.ask.Shares = done, q.Shares
 	if err := r.post(ctx, &q, a); err != nil {
 		done.Complete(endpoint.Response{Err: err})
 	}
@@ -136,6 +136,9 @@ type remoteAsk struct {
 	ask  session.Ask
 	link *link.Link // nil if there was none
 }
+
+// Reset implements endpoint.Reusable.
+func (a *remoteAsk) Reset() { *a = remoteAsk{} }
 
 // Abandon implements endpoint.Pending.
 func (a *remoteAsk) Abandon(e *endpoint.Error) {

@@ -32,7 +32,8 @@ type call struct {
 	prev, next *call
 
 	mu      sync.Mutex
-	pending Pending // set when the ask has been handed over
+	pending Pending  // set when the ask has been handed over
+	spare   Reusable // of an earlier ask; nil if there is none
 }
 
 // What controls when an ask, or a wait, ends.
@@ -49,12 +50,11 @@ func (c *call) begin(ctx context.Context, req any, opts []grpc.CallOption) {
 		c.startInside(ctx, req, opts)
 		return
 	}
-	c.start(ctx, req, opts, true, nil)
+	c.start(ctx, req, opts, true)
 }
 
-// start hands the ask over. watch says that the end of ctx is to end the ask; otherwise the caller sees to that. reuse is
-// the Pending of an ask that is over, or nil.
-func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch bool, reuse Pending) {
+// start hands the ask over. watch says that the end of ctx is to end the ask; otherwise the caller sees to that.
+func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch bool) {
 	c.started = time.Now()
 	var r Request
 	if err := c.core.request(ctx, req, opts, &r, &c.options); err != nil {
@@ -65,7 +65,7 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 	if watch {
 		c.core.watches.add(ctx, c)
 	}
-	r.Started, r.Reuse = c.started, reuse
+	r.Started, r.Reuse = c.started, c.spare
 	r.Receipt, r.Shares = c.verb == verbReceipt, c.again
 	c.setting = settingAskTimeout
 	if !r.Deadline.IsZero() {
@@ -140,15 +140,13 @@ func (c *call) failure() *Error {
 
 // decode decodes the reply of a call that is done, and has not failed, into res, by unmarshal.
 func (c *call) decode(res proto.Message, unmarshal func([]byte, proto.Message) error) *Error {
-	payload := c.response.Encoded()
-	if o := c.options.more; o != nil && o.maxRecv > 0 && len(payload) > o.maxRecv {
-		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(payload), o.maxRecv), nil)
-	}
-	err := unmarshal(payload, res)
 	if m := c.response.Shared; m != nil {
-		m.Release()
+		defer m.Release()
 	}
-	if err != nil {
+	if o := c.options.more; o != nil && o.maxRecv > 0 && c.response.Len() > o.maxRecv {
+		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", c.response.Len(), o.maxRecv), nil)
+	}
+	if err := unmarshal(c.response.Encoded(), res); err != nil {
 		return c.replyError(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
 	return nil

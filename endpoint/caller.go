@@ -109,6 +109,12 @@ type Pending interface {
 	Abandon(err *Error)
 }
 
+// Reusable is a Pending that Ask may return again when its ask is over. Reset is called then: it keeps nothing of what it was used for.
+type Reusable interface {
+	Pending
+	Reset()
+}
+
 // Request is one message on its way out.
 type Request struct {
 	// Method is the full name, "package.Service/Method".
@@ -129,7 +135,7 @@ type Request struct {
 	WaitForReady bool
 	// Reuse is what Ask returned for an ask that is over, if the caller has no other use for it: Ask may return it again.
 	// Nil if there is none.
-	Reuse Pending
+	Reuse Reusable
 	// Receipt of an ask says that it is a send, and that what is waited for is its receipt.
 	Receipt bool
 	// NoWait fails at once where the message would have to wait for a session or for room.
@@ -145,6 +151,8 @@ type Memory interface {
 
 // Parts is an encoded message that is not in one piece yet.
 type Parts interface {
+	// Len returns how long it is, until it is joined.
+	Len() int
 	// Join returns it in one piece, once: that takes as long as to copy it.
 	Join() []byte
 }
@@ -164,6 +172,14 @@ type Response struct {
 	Header, Trailer metadata.MD
 	// Err is nil if there is a reply.
 	Err *Error
+}
+
+// Len returns how long the encoded reply is.
+func (r *Response) Len() int {
+	if r.Parts != nil {
+		return r.Parts.Len()
+	}
+	return len(r.Payload)
 }
 
 // Encoded returns the encoded reply, in one piece. Unlike Complete, it may take its time, so it is for whoever decodes the reply.

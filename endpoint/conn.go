@@ -141,7 +141,7 @@ func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOpti
 		}
 		return &Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T and %T must be protobuf messages", args, reply), Execution: NotExecuted}
 	}
-	c.start(ctx, args, opts, false, c.pending)
+	c.start(ctx, args, opts, false)
 	if handed != nil {
 		handed()
 	}

@@ -152,7 +152,7 @@ func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOptio
 		return c.askSyncInside(ctx, req, opts)
 	}
 	a := c.acquire()
-	a.start(ctx, req, opts, false, a.pending)
+	a.start(ctx, req, opts, false)
 	select {
 	case <-a.done:
 	case <-ctx.Done():
@@ -191,7 +191,11 @@ var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1
 
 // release takes back a call that is over.
 func (c *methodCore) release(a *call) {
-	a.core, a.verb, a.response, a.options, a.from = nil, "", Response{}, callOptions{}, nil
+	if spare, ok := a.pending.(Reusable); ok {
+		spare.Reset()
+		a.spare = spare
+	}
+	a.core, a.verb, a.response, a.options, a.from, a.pending = nil, "", Response{}, callOptions{}, nil, nil
 	calls.Put(a)
 }
 

@@ -251,6 +251,7 @@ func (c *call) refuse(e *endpoint.Error) {
 }
 
 func (c *call) refuseTaken(e *endpoint.Error) {
+	c.payload, c.parts, c.frame = nil, nil, nil // the call is used again, and would keep what nobody has decoded
 	c.noteError(e)
 	if c.isAsk() {
 		c.answerError(e)

@@ -22,20 +22,36 @@ func (s *Server) Deliver(l *link.Link, frame *wire.Buffer, events []session.Even
 	*d = delivery{server: s, link: l, frame: frame, now: time.Now(), left: len(events), run: d.run[:0], wanted: d.wanted[:0]}
 	d.at = s.clock(d.now)
 	for i := range events {
+		if !s.isCall(&events[i]) {
+			d.left--
+		}
+	}
+	for i := range events {
 		ev := &events[i]
 		switch {
 		case ev.Refused != nil:
 			d.refuse(ev, ev.Refused)
 		case ev.Kind == wire.KindLookup:
 			d.lookup(ev)
-		case ev.To.EnvID != "" && ev.To.EnvID != s.config.Link.EnvID:
+		case s.isElsewhere(ev):
 			d.flush()
 			d.relay(ev)
 		default:
 			d.add(ev)
+			d.left--
 		}
 	}
 	d.flush()
+}
+
+// isCall reports whether an event is a message for this Env, which becomes a call unless it has to be refused.
+func (s *Server) isCall(ev *session.Event) bool {
+	return ev.Refused == nil && ev.Kind != wire.KindLookup && !s.isElsewhere(ev)
+}
+
+// isElsewhere reports whether the endpoint is that of another Env, which this one relays to.
+func (s *Server) isElsewhere(ev *session.Event) bool {
+	return ev.To.EnvID != "" && ev.To.EnvID != s.config.Link.EnvID
 }
 
 // delivery is the delivery of the events of one frame. Messages that follow each other into the same mailbox are posted
@@ -122,7 +138,6 @@ func (d *delivery) newCall() *call {
 	}
 	c := &d.calls[0]
 	d.calls = d.calls[1:]
-	d.left--
 	return c
 }
 

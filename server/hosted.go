@@ -62,6 +62,8 @@ func (s *Server) Register(ctx context.Context, name string, impl any, services [
 	switch {
 	case s.closed:
 		err = errEnvStopped()
+	case started == nil && ctx.Err() != nil: // with an OnStart, that decides
+		err = endpoint.ContextError(ctx)
 	case s.hosted[name] != nil:
 		err = failure(endpoint.ReasonDuplicate, endpoint.NotExecuted, "there is already an endpoint called %s", name)
 	default:
@@ -76,7 +78,7 @@ func (s *Server) Register(ctx context.Context, name string, impl any, services [
 	if err != nil {
 		return endpoint.Ref{}, registerError(name, err)
 	}
-	if started == nil && ctx.Err() == nil {
+	if started == nil {
 		return h.ref, nil
 	}
 	select {

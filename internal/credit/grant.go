@@ -12,6 +12,7 @@ type Grant struct {
 	// When that much has come, the sender has used half of what it knows that it may.
 	tightMessages, tightBytes uint64
 	isTight                   bool
+	toldMessages, toldBytes   uint64 // what of takenMessages and takenBytes was stated
 
 	_ [64]byte // so that those who receive and those who take do not share a cache line
 
@@ -56,6 +57,11 @@ func (g *Grant) tighten(tight bool) {
 // however little that is.
 func (g *Grant) Tight() bool { return g.isTight }
 
+// Untold reports whether something was taken since the totals were last stated.
+func (g *Grant) Untold() bool {
+	return g.takenMessages.Load() != g.toldMessages || g.takenBytes.Load() != g.toldBytes
+}
+
 // WasTight is Tight for who does not have the owner's lock. Who takes something finds all that came before it counted.
 func (g *Grant) WasTight() bool { return g.tight.Load() }
 
@@ -78,6 +84,7 @@ func (g *Grant) Totals() (messages, bytes uint64) {
 	g.dueMessages.Store(m + g.initialMessages/4)
 	g.dueBytes.Store(b + g.initialBytes/4)
 	g.tightMessages, g.tightBytes = m+g.initialMessages/2, b+g.initialBytes/2
+	g.toldMessages, g.toldBytes = m, b
 	g.tighten(g.half())
 	return g.initialMessages + m, g.initialBytes + b
 }

@@ -94,7 +94,8 @@ func (a *Account) withhold() bool {
 
 // tighten sees to what was taken of a while the peer was far from waiting for it, when it no longer is.
 func (s *Session) tighten(a *Account) {
-	if (a.grant.Tight() || s.in.session.Tight() || s.in.transfer.Tight()) && a.withhold() {
+	near := a.grant.Tight() || s.in.session.Tight() || s.in.transfer.Tight()
+	if near && (a.grant.Untold() || s.in.session.Untold() || s.in.transfer.Untold()) && a.withhold() {
 		s.StateCreditLater(s.in.now, a)
 	}
 }

@@ -324,7 +324,8 @@ func (s *Session) HasFrame() bool {
 	if o.replay.next < len(o.replay.kept) || s.headDue() {
 		return true
 	}
-	return (o.queued > 0 || len(o.transfers) > 0 && o.pace.open() || len(o.replies) > 0 || o.bye != nil) && !s.replayFull()
+	return (o.queued > 0 || len(o.transfers) > 0 && o.pace.open() ||
+		len(o.replies) > 0 && o.underway < int(s.peer.Transfers) || o.bye != nil && s.Idle()) && !s.replayFull()
 }
 
 func (s *Session) headDue() bool {

@@ -37,6 +37,8 @@ func (s *Session) beginTransfer(ev *Event) *Violation {
 		p.event.Cost.transfer = p.size
 		if a := p.event.Account; a != nil {
 			s.tighten(a)
+		} else if in.transfer.Tight() && in.transfer.Untold() { // of a streaming call, whose window says nothing of what others have given back
+			s.out.dirtyIn = true
 		}
 	} else {
 		s.beginReply(p)
@@ -84,7 +86,11 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 	a, st := p.event.Account, p.event.Stream
 	switch {
 	case a != nil:
+		tight := a.grant.Tight()
 		a.grant.Receive(0, size)
+		if !tight { // later, whoever takes something sees to it
+			s.tighten(a)
+		}
 		p.event.Cost.mailbox += size
 	case st != nil:
 		st.in.Receive(0, size)

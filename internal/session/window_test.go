@@ -375,6 +375,8 @@ func TestWithheldCreditIsStatedSoon(t *testing.T) {
 	large := *elsewhere
 	large.Encoding, large.Transfer, large.TransferSize = wire.Transfer, 1, 1<<10
 	size := uint64(message.Size())
+	chunked := *message
+	inChunks(&chunked, 1, 64*size)
 	for name, c := range map[string]struct {
 		limits Limits
 		fill   []*wire.Envelope // what brings the peer to half of a window, after one message
@@ -382,7 +384,11 @@ func TestWithheldCreditIsStatedSoon(t *testing.T) {
 		"messages of the mailbox": {limited(func(l *Limits) { l.MailboxMessages = 8 }), []*wire.Envelope{message, message, message}},
 		"bytes of the mailbox":    {limited(func(l *Limits) { l.MailboxBytes = 8 * size }), []*wire.Envelope{message, message, message}},
 		"the session":             {limited(func(l *Limits) { l.SessionBytes = 8 * size }), []*wire.Envelope{elsewhere, elsewhere, elsewhere}},
-		"transfers":               {limited(func(l *Limits) { l.TransferBytes = 2 << 10 }), []*wire.Envelope{&large}},
+		"chunks": {limited(func(l *Limits) { l.MailboxBytes = 16 * size }), []*wire.Envelope{
+			&chunked,
+			{Kind: wire.KindChunk, ID: 1, Payload: make([]byte, 8*size)},
+		}},
+		"transfers": {limited(func(l *Limits) { l.TransferBytes = 2 << 10 }), []*wire.Envelope{&large}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, c.limits, limited())
@@ -412,8 +418,8 @@ func TestWithheldCreditIsStatedSoon(t *testing.T) {
 				t.Fatal("the credit is still withheld")
 			}
 			p.s.NextFrame(p.now)
-			if name == "transfers" {
-				return // the large message's own mailbox has taken nothing
+			if name == "transfers" || name == "chunks" {
+				return // the large message is still coming
 			}
 			// The peer has used half of the window, also when it knows what was taken.
 			p.send(message)
