@@ -29,7 +29,7 @@ var (
 	fullEffort = effort{
 		command: "make bench-report",
 		rounds:  5, compared: 800 * time.Millisecond, swept: 250 * time.Millisecond,
-		offered: time.Second, warmup: 500 * time.Millisecond,
+		offered: 600 * time.Millisecond, warmup: 200 * time.Millisecond,
 		fairness: fairness.Short(), scale: scale.Full(), sessions: []int{10, 30, 100, 300, 1000},
 	}
 	quickEffort = effort{
@@ -73,10 +73,10 @@ var modules = []string{
 
 // described are the systems of the report, Parley first.
 var described = []report.System{
-	{Name: parley.Name(), Configuration: "two Envs, one session over one gRPC stream; its defaults"},
-	{Name: "grpc-unary", Configuration: "grpc-go, one connection, a unary call for each request; its defaults"},
-	{Name: "grpc-stream", Configuration: "grpc-go, one connection, a bidirectional stream for each caller with one request at a time; sends on one stream"},
-	{Name: "drpc", Configuration: "a connection for each caller, as one carries one call at a time; sends on a stream that is flushed when its buffer is full"},
+	{Name: parley.Name(), Configuration: "two Envs, one session over one gRPC stream; its defaults, to which HTTP/2 windows of 8 and 16 MiB belong"},
+	{Name: "grpc-unary", Configuration: "grpc-go, one connection, a unary call for each request; its defaults, to which windows of 64 KiB that adapt belong"},
+	{Name: "grpc-stream", Configuration: "grpc-go, one connection, a bidirectional stream for each caller with one request at a time; sends on one stream; its defaults"},
+	{Name: "drpc", Configuration: "a connection for each caller, as one carries one call at a time; sends on a stream that is flushed when its buffer, of 4 KiB by default, is full"},
 	{Name: "hollywood", Configuration: "two engines with remotes; no limit of the bytes of a batch; the sender is paced, as queues have no bound"},
 	{Name: "protoactor", Configuration: "two actor systems with remotes, over gRPC; no limit of what gRPC receives; the sender is paced, as queues have no bound"},
 	{Name: "nats", Configuration: "its server beside the responder, and both ends connected to it, so that a message crosses loopback twice; no limits of slow consumers, " +
