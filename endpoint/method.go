@@ -34,6 +34,7 @@ type methodCore struct {
 	fake    func(ctx context.Context, req any) (any, error) // instead of caller
 	resets  reflect.Type                                    // of replies of stubs that are messages themselves; nil if none is known
 	stub    bool                                            // of a Conn, or of streaming calls: knows more call options
+	calls   sync.Pool                                       // of *call, those of askSync; not of the program, as a call has a channel, which a bubble of testing/synctest keeps to itself
 	watches watches                                         // of those of Ask
 	inside  *interception                                   // what runs around messages; nil for nothing
 }
@@ -181,13 +182,13 @@ func (c *methodCore) askSyncInside(ctx context.Context, req any, opts []grpc.Cal
 
 // acquire returns a call that is used again when it is over: nobody but who waits for it ever has it.
 func (c *methodCore) acquire() *call {
-	a := calls.Get().(*call)
-	a.core = c
-	return a
+	if c != nil {
+		if a, ok := c.calls.Get().(*call); ok {
+			return a
+		}
+	}
+	return &call{core: c, done: make(chan struct{}, 1), again: true}
 }
-
-// calls are those of askSync and of stubs that are over, of all methods: a program may have ten thousand Refs and use each now and then.
-var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1), again: true} }}
 
 // release takes back a call that is over.
 func (c *methodCore) release(a *call) {
@@ -195,8 +196,10 @@ func (c *methodCore) release(a *call) {
 		spare.Reset()
 		a.spare = spare
 	}
-	a.core, a.verb, a.response, a.options, a.from, a.pending = nil, "", Response{}, callOptions{}, nil, nil
-	calls.Put(a)
+	a.verb, a.response, a.options, a.from, a.pending = "", Response{}, callOptions{}, nil, nil
+	if c != nil {
+		c.calls.Put(a)
+	}
 }
 
 func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc.CallOption, noWait bool) error {
