@@ -13,6 +13,14 @@ import (
 // CallTimeout is the deadline of every call and stream. It is so late that only a hang meets it.
 const CallTimeout = time.Minute
 
+// Remaining returns how long a call under ctx may take: until its deadline, or CallTimeout if it has none. It is for frameworks whose requests know no context.
+func Remaining(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return time.Until(deadline)
+	}
+	return CallTimeout
+}
+
 // Call is a request with its reply, by whatever means. It is called by one goroutine at a time.
 type Call func(context.Context, *sayhiv1.HiRequest) (*sayhiv1.HiReply, error)
 

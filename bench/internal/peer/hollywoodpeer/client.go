@@ -3,7 +3,6 @@ package hollywoodpeer
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/anthdm/hollywood/actor"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -29,7 +28,7 @@ func (c *client) ask(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiRepl
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	answer, err := c.engine.Request(c.echo, r, timeout(ctx)).Result()
+	answer, err := c.engine.Request(c.echo, r, workload.Remaining(ctx)).Result()
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +47,7 @@ func (c *client) Send(ctx context.Context, r *sayhiv1.HiRequest) error {
 
 // mark requests an answer behind what was sent.
 func (c *client) mark(ctx context.Context) (func(context.Context) error, error) {
-	response := c.engine.Request(c.drain, &emptypb.Empty{}, timeout(ctx))
+	response := c.engine.Request(c.drain, &emptypb.Empty{}, workload.Remaining(ctx))
 	return func(context.Context) error {
 		_, err := response.Result()
 		return err
@@ -60,11 +59,3 @@ func (c *client) Flush(ctx context.Context) error { return c.pacer.Flush(ctx) }
 
 // Close stops the engine's remote.
 func (c *client) Close(ctx context.Context) error { return c.engine.stop(ctx) }
-
-// timeout returns how long is left of ctx.
-func timeout(ctx context.Context) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return time.Until(deadline)
-	}
-	return requestTimeout
-}

@@ -21,7 +21,6 @@ import (
 	"math"
 	"net"
 	"syscall"
-	"time"
 
 	"github.com/anthdm/hollywood/actor"
 	"github.com/anthdm/hollywood/remote"
@@ -44,8 +43,6 @@ const (
 	windowBytes = 8 << 20
 	// ports is how many ports are tried, as one that was free a moment ago need not be now.
 	ports = 10
-	// requestTimeout is how long a request takes at most, if its context has no deadline.
-	requestTimeout = time.Minute
 )
 
 // System is hollywood. Its methods may be called concurrently.

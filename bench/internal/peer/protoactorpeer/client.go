@@ -3,7 +3,6 @@ package protoactorpeer
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -13,9 +12,6 @@ import (
 	"github.com/parley-rpc/parley/bench/internal/peer/pacing"
 	"github.com/parley-rpc/parley/bench/internal/workload"
 )
-
-// requestTimeout is how long a request takes at most, if its context has no deadline.
-const requestTimeout = time.Minute
 
 // client is an actor system from which the server's actors are sent to.
 type client struct {
@@ -32,7 +28,7 @@ func (c *client) ask(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiRepl
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	answer, err := c.node.system.Root.RequestFuture(c.echo, r, timeout(ctx)).Result()
+	answer, err := c.node.system.Root.RequestFuture(c.echo, r, workload.Remaining(ctx)).Result()
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +47,7 @@ func (c *client) Send(ctx context.Context, r *sayhiv1.HiRequest) error {
 
 // mark requests an answer behind what was sent.
 func (c *client) mark(ctx context.Context) (func(context.Context) error, error) {
-	future := c.node.system.Root.RequestFuture(c.drain, &emptypb.Empty{}, timeout(ctx))
+	future := c.node.system.Root.RequestFuture(c.drain, &emptypb.Empty{}, workload.Remaining(ctx))
 	return func(context.Context) error { return future.Wait() }, nil
 }
 
@@ -60,11 +56,3 @@ func (c *client) Flush(ctx context.Context) error { return c.pacer.Flush(ctx) }
 
 // Close stops the actor system's remote.
 func (c *client) Close(ctx context.Context) error { return c.node.stop(ctx) }
-
-// timeout returns how long is left of ctx.
-func timeout(ctx context.Context) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return time.Until(deadline)
-	}
-	return requestTimeout
-}
