@@ -121,7 +121,7 @@ func (s *Server) newHosted(name string, impl any, services []endpoint.Service, o
 	}
 	settings := endpoint.ApplyOptions(opts...)
 	_, starts := impl.(endpoint.Starter)
-	h.box.Init(mailbox.Config{Concurrency: settings.Concurrency, Released: settings.Released, Prepared: !starts}, handle)
+	h.box.Init(mailbox.Config{Concurrency: settings.Concurrency, Released: settings.Released, Prepared: !starts}, s.workers)
 	return h, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/mailbox"
 	"github.com/parley-rpc/parley/internal/session"
 )
 
@@ -62,7 +63,8 @@ type Server struct {
 
 	base time.Time // what the times of arrival are counted from: a time.Time would take three times as much, of each message
 
-	crew    crew // goroutines of Go and of Accept, and links that peers have opened
+	workers *mailbox.Workers[*call] // that run the handlers
+	crew    crew                    // goroutines of Go and of Accept, and links that peers have opened
 	dropped atomic.Uint64
 	late    atomic.Uint64
 	log     *limitedLog
@@ -80,6 +82,7 @@ func New(c Config) *Server {
 		hosted:   make(map[string]*hosted),
 		draining: make(map[*hosted]struct{}),
 		relays:   make(map[relayKey]*relay),
+		workers:  mailbox.NewWorkers(handle),
 		log:      &limitedLog{logger: c.Logger},
 	}
 }
@@ -163,7 +166,7 @@ func (s *Server) abort(left []*hosted) error {
 // End ends the contexts of all handlers and waits, until ctx ends, for what the server started.
 func (s *Server) End(ctx context.Context) {
 	s.hard(&endpoint.Error{Reason: endpoint.ReasonEnvStopped})
-	for _, end := range append(s.endRelays(), s.crew.gone()) { // the end of all links ends them
+	for _, end := range append(s.endRelays(), s.crew.gone(), s.workers.Gone()) { // the end of all links ends them
 		select {
 		case <-end:
 		case <-ctx.Done():

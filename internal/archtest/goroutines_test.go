@@ -12,7 +12,7 @@ import (
 var goStatements = map[string]int{
 	"internal/callctx/callctx.go": 2, // functions of context.AfterFunc, which nobody waits for, as in package context
 	"internal/link/end.go":        1, // the reader and the writer of a stream
-	"internal/mailbox/box.go":     1, // the workers of a mailbox
+	"internal/mailbox/workers.go": 1, // the workers of mailboxes
 	"listen.go":                   1, // the gRPC server
 	"server/crew.go":              1, // what an Env waits for at its end
 	"shutdown.go":                 1, // a shutdown from inside a handler

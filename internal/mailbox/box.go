@@ -34,7 +34,7 @@ type Config struct {
 	Prepared bool
 }
 
-// Box queues items and runs its handler for each, in order, on goroutines that
+// Box queues items and has its Workers run their handler for each, in order. They are goroutines that
 // exist only while there is something to do: an idle Box has none.
 //
 // A box is serial until the handler of its first item has returned, whatever
@@ -49,7 +49,8 @@ type Config struct {
 // be called concurrently, also from the handler; waiting there for Done is a
 // deadlock.
 type Box[T any] struct {
-	handle func(Turn, T)
+	workers *Workers[T]
+	after   *Box[T] // that a worker is sent to next; guarded by the mu of workers
 
 	// Of Config, with the defaults filled in. A Box is small, because there are
 	// millions of them.
@@ -58,6 +59,7 @@ type Box[T any] struct {
 	mu       sync.Mutex
 	begun    bool // the first turn is not to come
 	prepared bool // the first turn is over, or nothing has to be prepared
+	hired    bool // a worker is on its way
 	closed   bool
 	finished bool // nothing is left to be handled, ever
 	// queue holds what is not yet handed out; once closed is set, its newest
@@ -70,19 +72,16 @@ type Box[T any] struct {
 	done     chan struct{} // made by the first call of Done
 }
 
-// New returns an idle Box that runs handle for each item. It panics if handle
+// New returns an idle Box that has workers of its own, which run handle for each item. It panics if handle
 // is nil or a field of c is negative.
 func New[T any](c Config, handle func(t Turn, item T)) *Box[T] {
 	b := new(Box[T])
-	b.Init(c, handle)
+	b.Init(c, NewWorkers(handle))
 	return b
 }
 
-// Init makes a zero Box what New returns, for a Box that is part of something.
-func (b *Box[T]) Init(c Config, handle func(t Turn, item T)) {
-	if handle == nil {
-		panic("mailbox: New with a nil handler")
-	}
+// Init makes a zero Box what New returns, for a Box that is part of something and has its workers in common with others.
+func (b *Box[T]) Init(c Config, workers *Workers[T]) {
 	if c.Concurrency < 0 || c.Released < 0 || c.Capacity < 0 {
 		panic(fmt.Sprintf("mailbox: New with a negative limit: %+v", c))
 	}
@@ -92,7 +91,7 @@ func (b *Box[T]) Init(c Config, handle func(t Turn, item T)) {
 	if c.Released == 0 {
 		c.Released = DefaultReleased
 	}
-	b.handle = handle
+	b.workers = workers
 	b.concurrency, b.mostReleased, b.capacity = limit(c.Concurrency), limit(c.Released), limit(c.Capacity)
 	b.begun, b.prepared = c.Prepared, c.Prepared
 }
@@ -116,9 +115,9 @@ func (b *Box[T]) Post(items ...T) (accepted int) {
 		items = items[:min(len(items), max(0, int(b.capacity)-b.queue.len()))]
 	}
 	b.queue.push(items...)
-	workers := b.hireLocked(len(items))
+	hired := b.hireLocked()
 	b.mu.Unlock()
-	b.start(workers)
+	b.send(hired)
 	return len(items)
 }
 
@@ -132,9 +131,9 @@ func (b *Box[T]) PostControl(item T) bool {
 		return false
 	}
 	b.queue.push(item)
-	workers := b.hireLocked(1)
+	hired := b.hireLocked()
 	b.mu.Unlock()
-	b.start(workers)
+	b.send(hired)
 	return true
 }
 
@@ -150,9 +149,9 @@ func (b *Box[T]) Close(last T) bool {
 	}
 	b.queue.push(last)
 	b.closed = true
-	workers := b.hireLocked(1)
+	hired := b.hireLocked()
 	b.mu.Unlock()
-	b.start(workers)
+	b.send(hired)
 	return true
 }
 
@@ -171,7 +170,7 @@ func (b *Box[T]) CloseIdle() bool {
 }
 
 // Done returns a channel that is closed when the item given to Close has been
-// handled and no goroutine of the box is left, or CloseIdle has found none.
+// handled and no goroutine is at work for the box, or CloseIdle has found none.
 func (b *Box[T]) Done() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -270,59 +269,48 @@ func (b *Box[T]) limitLocked() int32 {
 	return 1
 }
 
-// hireLocked counts in up to most workers, as far as there is work and room for
-// them, and returns how many. The caller starts them after it has unlocked.
-func (b *Box[T]) hireLocked(most int) int {
-	workers := max(0, min(most, int(b.limitLocked()-b.active), b.readyLocked()))
-	b.active += int32(workers)
-	return workers
+// hireLocked counts in a worker, if there is work and room for one, and none is on its way: that one hires the next, if there is more to do than it does
+// itself. The caller sends it when it has unlocked, if there is one.
+func (b *Box[T]) hireLocked() bool {
+	if b.hired || b.active >= b.limitLocked() || b.readyLocked() == 0 {
+		return false
+	}
+	b.hired = true
+	b.active++
+	return true
 }
 
-// start runs workers that hireLocked has counted in. They end by themselves
-// when there is nothing to do, and Done tells when all have.
-func (b *Box[T]) start(workers int) {
-	for range workers {
-		w := idleWorkers.Get().(*worker)
-		w.box = b
-		go w.run()
+// send has a worker come that was counted in, if there is one. It ends by itself when there is nothing to do, and Done tells when all have.
+func (b *Box[T]) send(hired bool) {
+	if hired {
+		b.workers.send(b)
 	}
 }
 
-// work is the life of a worker.
+// work is what a worker does that was sent for: all that there is to do.
 func (b *Box[T]) work(w *worker) {
 	// Deferred, because a handler may end the goroutine with runtime.Goexit.
 	defer b.leave(w)
-	turn, item, ok := b.next(w)
-	if ok { // not before, as a worker often finds that others were quicker
+	turn, item, ok := b.next(w, true)
+	if ok && w.turns == 0 { // not before, as a worker often finds that others were quicker
 		makeRoom(w.number.Load())
 	}
-	for n := 1; ok; n++ {
-		b.handle(turn, item)
-		if n%turnsAtATime == 0 {
+	for ok {
+		b.workers.handle(turn, item)
+		if w.turns++; w.turns%turnsAtATime == 0 {
 			runtime.Gosched()
 		}
-		turn, item, ok = b.next(w)
+		turn, item, ok = b.next(w, false)
 	}
-}
-
-// turnsAtATime is after how many turns a worker lets others use its processor: who brings the next items, or carries the answers away, is often waiting for
-// it, while another processor has nothing to do. A yield after fewer turns makes small batches of the answers.
-const turnsAtATime = 128
-
-// makeRoom makes the stack of a new goroutine as large as most handlers need. It would grow step by step otherwise, each of which copies what is on it
-// frame by frame: at the depth of a handler's decoding that takes longer than all else that is done for a message. Here there is next to nothing on it.
-//
-//go:noinline
-func makeRoom(i uint64) byte {
-	var room [2048]byte
-	return room[i%uint64(len(room))]
 }
 
 // next ends the turn of w and gives it the next one, or counts it out and
-// returns false if there is nothing to do or no room for it.
-func (b *Box[T]) next(w *worker) (turn Turn, item T, ok bool) {
+// returns false if there is nothing to do or no room for it. arrives says that it was on its way until now.
+func (b *Box[T]) next(w *worker, arrives bool) (turn Turn, item T, ok bool) {
 	b.mu.Lock()
-	wasFirst := w.first
+	if arrives {
+		b.hired = false
+	}
 	b.settleLocked(w)
 	if b.active >= b.limitLocked() || b.readyLocked() == 0 {
 		w.out, w.final = true, b.throughLocked()
@@ -335,12 +323,9 @@ func (b *Box[T]) next(w *worker) (turn Turn, item T, ok bool) {
 	w.first, w.busy = !b.begun, true
 	b.begun = true
 	turn = Turn{box: b, w: w, number: w.number.Add(1)}
-	workers := 0
-	if wasFirst {
-		workers = b.hireLocked(int(b.limitLocked()))
-	}
+	hired := b.hireLocked()
 	b.mu.Unlock()
-	b.start(workers)
+	b.send(hired)
 	return turn, item, true
 }
 
@@ -381,12 +366,12 @@ func (b *Box[T]) leave(w *worker) {
 		b.mu.Lock()
 		b.settleLocked(w)
 		w.final = b.throughLocked()
-		workers := b.hireLocked(int(b.limitLocked()))
+		hired := b.hireLocked()
 		b.mu.Unlock()
-		b.start(workers)
+		b.send(hired)
 	}
 	final := w.final
-	w.recycle()
+	w.out, w.final = false, false
 	if final {
 		b.mu.Lock()
 		b.finishLocked()
@@ -420,9 +405,9 @@ func (b *Box[T]) release(w *worker, number uint64) bool {
 	w.released = true
 	b.active--
 	b.released++
-	workers := b.hireLocked(1)
+	hired := b.hireLocked()
 	b.mu.Unlock()
-	b.start(workers)
+	b.send(hired)
 	return true
 }
 

@@ -10,11 +10,11 @@ import (
 	"testing/synctest"
 )
 
-// workers returns how many goroutines of boxes exist.
+// workers returns how many workers exist.
 func workers() int {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	return strings.Count(string(stacks), ").work(")
+	return strings.Count(string(stacks), "[...]).run(")
 }
 
 func TestSerialOrder(t *testing.T) {
@@ -294,6 +294,7 @@ func TestNoGoroutineWhenIdle(t *testing.T) {
 		g.Close(last)
 		g.finish(6, last)
 		<-g.Done()
+		<-g.workers.Gone()
 		if n := workers(); n != 0 {
 			t.Errorf("%d goroutines after Done, want 0", n)
 		}
@@ -303,19 +304,25 @@ func TestNoGoroutineWhenIdle(t *testing.T) {
 // TestHireKeepsToTheLimit looks inside, because a worker too many would only
 // find that there is no room for it: a waste that no user could see.
 func TestHireKeepsToTheLimit(t *testing.T) {
-	for _, test := range []struct{ limit, active, queued, most, want int }{
-		{limit: 3, active: 0, queued: 9, most: 9, want: 3},
-		{limit: 3, active: 2, queued: 9, most: 9, want: 1},
-		{limit: 3, active: 3, queued: 9, most: 9, want: 0},
-		{limit: 3, active: 0, queued: 2, most: 9, want: 2},
-		{limit: 3, active: 0, queued: 9, most: 1, want: 1},
-		{limit: 3, active: 0, queued: 0, most: 9, want: 0},
+	for _, test := range []struct {
+		limit, active, queued int
+		hired, want           bool
+	}{
+		{limit: 3, active: 0, queued: 9, want: true},
+		{limit: 3, active: 2, queued: 9, want: true},
+		{limit: 3, active: 2, queued: 9, hired: true, want: false},
+		{limit: 3, active: 3, queued: 9, want: false},
+		{limit: 3, active: 0, queued: 0, want: false},
 	} {
 		b := New(Config{Concurrency: test.limit, Prepared: true}, func(Turn, int) {})
-		b.active = int32(test.active)
+		b.active, b.hired = int32(test.active), test.hired
 		b.queue.push(make([]int, test.queued)...)
-		if got := b.hireLocked(test.most); got != test.want || int(b.active) != test.active+test.want {
-			t.Errorf("%+v: hired %d, %d active", test, got, b.active)
+		want := int32(test.active)
+		if test.want {
+			want++
+		}
+		if got := b.hireLocked(); got != test.want || b.active != want {
+			t.Errorf("%+v: hired %t, %d active", test, got, b.active)
 		}
 	}
 }

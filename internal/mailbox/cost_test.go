@@ -132,3 +132,19 @@ func BenchmarkWake(b *testing.B) {
 	}
 	waitIdle(box)
 }
+
+// BenchmarkSpread is one item for each of many boxes that have their workers in common.
+func BenchmarkSpread(b *testing.B) {
+	b.ReportAllocs()
+	ws := NewWorkers(func(Turn, int) {})
+	boxes := make([]Box[int], 64)
+	for i := range boxes {
+		boxes[i].Init(Config{}, ws)
+	}
+	for i := range b.N {
+		boxes[i%len(boxes)].Post(i)
+		if i%len(boxes) == len(boxes)-1 {
+			<-ws.Gone()
+		}
+	}
+}
