@@ -32,6 +32,7 @@ type Client struct {
 	config Config
 	life   context.Context // of attempts to connect
 	end    context.CancelFunc
+	calls  endpoint.Calls // of all Refs
 
 	mu     sync.Mutex
 	paths  map[path]*link.Link

@@ -47,6 +47,9 @@ func (r *remote) Carried() *grpcpeer.Peer {
 // Go implements endpoint.Caller.
 func (r *remote) Go(f func()) { r.client.config.Go(f) }
 
+// Calls implements endpoint.Caller.
+func (r *remote) Calls() *endpoint.Calls { return &r.client.calls }
+
 // WaitsForItself implements endpoint.Caller: another Env's endpoint is never this one.
 func (r *remote) WaitsForItself(context.Context) bool { return false }
 

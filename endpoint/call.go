@@ -114,8 +114,8 @@ func (c *call) outcome() (any, *Error) {
 	if c.result != nil {
 		return c.result, nil
 	}
-	res := c.core.newRes()
-	if err := c.decode(c.core.asProto(res), asproto.UnmarshalNew); err != nil {
+	res := c.core.messages.newRes()
+	if err := c.decode(c.core.messages.asProto(res), asproto.UnmarshalNew); err != nil {
 		return nil, err
 	}
 	return res, nil

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -57,11 +58,20 @@ type Caller interface {
 	WaitsForItself(ctx context.Context) bool
 	// Go runs f on a goroutine that the Env waits for when it shuts down.
 	Go(f func())
+	// Calls returns what asks use again. It is the same for the life of the Caller, and had better be for all Callers of an Env: few Refs of many are in
+	// use at a time.
+	Calls() *Calls
 	// Peer says where messages go, for errors.
 	Peer() string
 	// Carried returns who was at the other end of the connection that the last message took, and what it has authenticated; nil if there was none. A local
 	// endpoint is reached by no connection: its address, and the type of its AuthInfo, is "local".
 	Carried() *peer.Peer
+}
+
+// Calls keeps what synchronous asks use again. The zero value is ready; it may be used concurrently. There is not one for the program, as what an ask waits by
+// belongs to a bubble of testing/synctest.
+type Calls struct {
+	pool sync.Pool // of *call
 }
 
 // StreamCarrier carries one streaming call, from the caller's side. There may be one goroutine that sends and one that receives at a time; the other

@@ -88,17 +88,19 @@ func (c *Conn) newCore(method string) *methodCore {
 
 // newStubCore returns what carries the calls of a stub, whose messages may be of any type.
 func newStubCore(b Bound, name string) *methodCore {
-	return &methodCore{
-		name:   name,
-		ref:    b.ref,
-		caller: b.caller,
-		stub:   true,
-		message: func(req any) proto.Message {
-			m, _ := asproto.Message(req) // invoke has looked
-			return m
-		},
-	}
+	return &methodCore{name: name, ref: b.ref, caller: b.caller, messages: anyTypes{}, stub: true}
 }
+
+// anyTypes are the types of a method whose stub brings its own messages.
+type anyTypes struct{}
+
+func (anyTypes) message(req any) proto.Message {
+	m, _ := asproto.Message(req) // invoke has looked
+	return m
+}
+
+func (anyTypes) newRes() any                   { return nil }
+func (anyTypes) asProto(res any) proto.Message { return anyTypes{}.message(res) }
 
 // invoke makes a call as a stub does.
 func (c *methodCore) invoke(ctx context.Context, args, reply any, opts []grpc.CallOption) *Error {

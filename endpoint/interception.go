@@ -86,13 +86,13 @@ func (c *call) startInside(ctx context.Context, req any, opts []grpc.CallOption)
 	stop := context.AfterFunc(ctx, func() { settle(nil, nil, Response{Err: ContextError(ctx)}) })
 	handed := make(chan struct{})
 	handOver := sync.OnceFunc(func() { close(handed) })
-	message := proto.Clone(c.core.message(req)) // an interceptor may try again when the caller goes on
+	message := proto.Clone(c.core.messages.message(req)) // an interceptor may try again when the caller goes on
 	c.core.caller.Go(func() {
 		defer handOver()
 		var r Response
 		var from peer.Peer
-		res := c.core.newRes()
-		err := c.core.inside.around(ctx, message, c.core.asProto(res), ownVariables(opts, &r, &from), func(ctx context.Context, req, reply any, opts []grpc.CallOption) error {
+		res := c.core.messages.newRes()
+		err := c.core.inside.around(ctx, message, c.core.messages.asProto(res), ownVariables(opts, &r, &from), func(ctx context.Context, req, reply any, opts []grpc.CallOption) error {
 			return errorOf(c.core.inside.inner.attempt(ctx, c.verb, req, reply, opts, handOver))
 		})
 		stop()

@@ -3,7 +3,6 @@ package endpoint
 import (
 	"context"
 	"reflect"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -22,22 +21,33 @@ type Method[Req, Res any] struct {
 	core *methodCore
 }
 
-// methodCore is what the verbs need, without type parameters.
+// methodCore is what the verbs need, without type parameters. There may be one for each of many endpoints: what all of a type have in common is not here.
 type methodCore struct {
-	name    string // full name
-	ref     Ref
-	caller  Caller
-	message func(req any) proto.Message // *Req to proto.Message; a nil *Req is an empty message
-	newRes  func() any                  // *Res
-	asProto func(res any) proto.Message
-	reply   func() proto.Message                            // a new one
-	fake    func(ctx context.Context, req any) (any, error) // instead of caller
-	resets  reflect.Type                                    // of replies of stubs that are messages themselves; nil if none is known
-	stub    bool                                            // of a Conn, or of streaming calls: knows more call options
-	calls   sync.Pool                                       // of *call, those of askSync; not of the program, as a call has a channel, which a bubble of testing/synctest keeps to itself
-	watches watches                                         // of those of Ask
-	inside  *interception                                   // what runs around messages; nil for nothing
+	name     string // full name
+	caller   Caller
+	messages messageTypes                                    // nil of streaming calls
+	inside   *interception                                   // what runs around messages; nil for nothing
+	fake     func(ctx context.Context, req any) (any, error) // instead of caller
+	ref      Ref
+	reply    func() proto.Message // a new one
+	resets   reflect.Type         // of replies of stubs that are messages themselves; nil if none is known
+	stub     bool                 // of a Conn, or of streaming calls: knows more call options
+	watches  watches              // of those of Ask
 }
+
+// messageTypes is what a method knows of the types of its messages.
+type messageTypes interface {
+	message(req any) proto.Message // of a *Req; a nil *Req is an empty message
+	newRes() any                   // a *Res
+	asProto(res any) proto.Message // of a *Res
+}
+
+// typesOf are the types of a generated method.
+type typesOf[Req, Res any, PReq Message[Req], PRes Message[Res]] struct{}
+
+func (typesOf[Req, Res, PReq, PRes]) message(req any) proto.Message { return PReq(req.(*Req)) }
+func (typesOf[Req, Res, PReq, PRes]) newRes() any                   { return new(Res) }
+func (typesOf[Req, Res, PReq, PRes]) asProto(res any) proto.Message { return PRes(res.(*Res)) }
 
 // Verbs, as errors name them.
 const (
@@ -52,13 +62,11 @@ const (
 // Generated code calls it.
 func NewMethod[Req, Res any, PReq Message[Req], PRes Message[Res]](b Bound, name string) Method[Req, Res] {
 	core := &methodCore{
-		name:    name,
-		ref:     b.ref,
-		caller:  b.caller,
-		message: func(req any) proto.Message { return PReq(req.(*Req)) },
-		newRes:  func() any { return new(Res) },
-		asProto: func(res any) proto.Message { return PRes(res.(*Res)) },
-		reply:   func() proto.Message { return PRes(new(Res)) },
+		name:     name,
+		ref:      b.ref,
+		caller:   b.caller,
+		messages: typesOf[Req, Res, PReq, PRes]{},
+		reply:    func() proto.Message { return PRes(new(Res)) },
 	}
 	if run, cc := interceptorOf(b.caller); run != nil {
 		inner := newStubCore(b, name)
@@ -182,8 +190,9 @@ func (c *methodCore) askSyncInside(ctx context.Context, req any, opts []grpc.Cal
 
 // acquire returns a call that is used again when it is over: nobody but who waits for it ever has it.
 func (c *methodCore) acquire() *call {
-	if c != nil {
-		if a, ok := c.calls.Get().(*call); ok {
+	if c != nil && c.caller != nil {
+		if a, ok := c.caller.Calls().pool.Get().(*call); ok {
+			a.core = c
 			return a
 		}
 	}
@@ -197,8 +206,9 @@ func (c *methodCore) release(a *call) {
 		a.spare = spare
 	}
 	a.verb, a.response, a.options, a.from, a.pending = "", Response{}, callOptions{}, nil, nil
-	if c != nil {
-		c.calls.Put(a)
+	if c != nil && c.caller != nil {
+		a.core = nil
+		c.caller.Calls().pool.Put(a)
 	}
 }
 
@@ -208,7 +218,7 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 		return err
 	}
 	if c != nil && c.inside != nil {
-		if err := c.inside.send(ctx, verb, c.message(req), c.reply(), opts, noWait); err != nil {
+		if err := c.inside.send(ctx, verb, c.messages.message(req), c.reply(), opts, noWait); err != nil {
 			return c.describe(err, verb, time.Time{})
 		}
 		return nil
@@ -233,8 +243,8 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 
 // request fills in r, the Request of a verb with a message, and o.
 func (c *methodCore) request(ctx context.Context, req any, opts []grpc.CallOption, r *Request, o *callOptions) *Error {
-	if c != nil && c.message != nil {
-		r.Message, r.NewReply = c.message(req), c.reply
+	if c != nil && c.messages != nil {
+		r.Message, r.NewReply = c.messages.message(req), c.reply
 	}
 	return c.prepare(ctx, opts, r, o)
 }

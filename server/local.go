@@ -108,6 +108,9 @@ var here = &peer.Peer{Addr: local{}, AuthInfo: identity.InProcess{}}
 // Go implements endpoint.Caller.
 func (l *localCaller) Go(f func()) { l.server.Go(f) }
 
+// Calls implements endpoint.Caller.
+func (l *localCaller) Calls() *endpoint.Calls { return &l.server.calls }
+
 // WaitsForItself implements endpoint.Caller.
 func (l *localCaller) WaitsForItself(ctx context.Context) bool {
 	h, err := l.server.find(l.name)

@@ -65,6 +65,7 @@ type Server struct {
 
 	workers *mailbox.Workers[*call] // that run the handlers
 	crew    crew                    // goroutines of Go and of Accept, and links that peers have opened
+	calls   endpoint.Calls          // of the Refs to endpoints of this Env
 	dropped atomic.Uint64
 	late    atomic.Uint64
 	log     *limitedLog

@@ -22,6 +22,7 @@ type fakeEndpoint struct {
 	impl     any
 	options  endpoint.Settings
 	services []endpoint.Service
+	calls    endpoint.Calls
 	sent     []string // the methods of one-way messages
 	asked    []string // the methods of asks
 }
@@ -109,6 +110,7 @@ func call(ctx context.Context, m endpoint.ServiceMethod, message proto.Message) 
 }
 
 func (f *fakeEndpoint) WaitsForItself(context.Context) bool { return false }
+func (f *fakeEndpoint) Calls() *endpoint.Calls              { return &f.calls }
 func (f *fakeEndpoint) Carried() *peer.Peer                 { return nil }
 func (f *fakeEndpoint) StatsHandler() stats.Handler         { return nil }
 func (f *fakeEndpoint) Go(run func())                       { run() }
