@@ -22,7 +22,8 @@ type remote struct {
 	address string // of the Env, or of the one that relays; "" if there is neither
 	envID   string // in client mode
 
-	last atomic.Pointer[link.Link] // the session that the last message took
+	last  atomic.Pointer[link.Link]     // the session that the last message took
+	route atomic.Pointer[session.Route] // and its route there; nil if there was none
 }
 
 // Peer implements endpoint.Caller.
@@ -166,7 +167,13 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 		}
 		waited = true // perhaps they have been asked far away
 	}
-	p := session.Posting{Target: wire.Target{EnvID: envID, Endpoint: r.name, Method: q.Method}, Encoding: wire.Proto}
+	route := r.route.Load()
+	p := session.Posting{Target: wire.Target{EnvID: envID, Endpoint: r.name, Method: q.Method}, Route: route, Encoding: wire.Proto}
+	defer func() {
+		if p.Route != route {
+			r.route.Store(p.Route)
+		}
+	}()
 	if len(q.Metadata) > 0 {
 		md, err := wire.FromMD(q.Metadata)
 		if err != nil {

@@ -52,7 +52,7 @@ type localWindow struct {
 }
 
 func (w *localWindow) init(messages, bytes uint64, stalls *atomic.Uint64) {
-	w.window, w.stalls = *credit.NewWindow(messages, bytes), stalls
+	w.window, w.stalls = credit.NewWindow(messages, bytes), stalls
 }
 
 // take waits for room for a message of size bytes.

@@ -29,7 +29,7 @@ func TestWindow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := NewWindow(3, 100)
-			test.do(w)
+			test.do(&w)
 			if got := w.Open(); got != test.open {
 				t.Errorf("Open = %t, want %t", got, test.open)
 			}

@@ -3,30 +3,35 @@ package credit
 import "sync/atomic"
 
 // Grant is what a receiver allows one sender. Take may be called concurrently with everything; the other methods need
-// the owner's lock.
+// the owner's lock. Of the two halves one is for those who receive, the other for those who take: each is a cache line, where a Grant begins one.
 type Grant struct {
-	initialMessages, initialBytes uint64
-	gotMessages, gotBytes         uint64
+	initialMessages       uint64
+	gotMessages, gotBytes uint64
 	// Until that much has come there is no need to look at what has been taken, which others are changing all the time.
 	mayMessages, mayBytes uint64
 	// When that much has come, the sender has used half of what it knows that it may.
 	tightMessages, tightBytes uint64
 	isTight                   bool
-	toldMessages, toldBytes   uint64 // what of takenMessages and takenBytes was stated
-
-	_ [64]byte // so that those who receive and those who take do not share a cache line
 
 	takenMessages, takenBytes atomic.Uint64
 	// When that much has been taken, the sender should be told.
-	dueMessages, dueBytes atomic.Uint64
-	tight                 atomic.Bool // isTight, for who takes
+	dueMessages, dueBytes   atomic.Uint64
+	toldMessages, toldBytes uint64 // what of takenMessages and takenBytes was stated
+	initialBytes            uint64
+	tight                   atomic.Bool // isTight, for who takes
 }
 
 // NewGrant returns a grant with an initial total.
 func NewGrant(messages, bytes uint64) *Grant {
-	g := &Grant{initialMessages: messages, initialBytes: bytes}
-	g.Totals()
+	g := new(Grant)
+	g.Init(messages, bytes)
 	return g
+}
+
+// Init makes a zero Grant what NewGrant returns, for a Grant that is part of something.
+func (g *Grant) Init(messages, bytes uint64) {
+	g.initialMessages, g.initialBytes = messages, bytes
+	g.Totals()
 }
 
 // Receive counts what arrived: messages that start, bytes of them or of further parts. It returns false if the sender had

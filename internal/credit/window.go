@@ -13,8 +13,8 @@ type Window struct {
 }
 
 // NewWindow returns a window with an initial total.
-func NewWindow(messages, bytes uint64) *Window {
-	return &Window{totalMessages: messages, totalBytes: bytes}
+func NewWindow(messages, bytes uint64) Window {
+	return Window{totalMessages: messages, totalBytes: bytes}
 }
 
 // Open reports whether a message may start.

@@ -38,10 +38,10 @@ type incoming struct {
 	open         int32              // asks, lookups and streaming calls without an answer
 	bye          bool               // the peer has said the last it had to say
 	streams      map[uint64]*Stream // streaming calls of the peer; nil until there is one
-	routes       map[uint32]*Destination
+	routes       destinations
 	accounts     map[mailboxKey]*Account
-	session      *credit.Grant
-	transfer     *credit.Grant
+	session      credit.Grant
+	transfer     credit.Grant
 	transfers    map[uint64]*partial
 	lastTransfer uint64
 	replyBytes   uint64          // told by the large replies that are under way
@@ -302,7 +302,7 @@ func (s *Session) receiveMessage(size uint64) *Violation {
 	ev.Cost = Cost{mailbox: size, session: size}
 	if e.Text {
 		ev.To = newDestination(e.Target, true)
-	} else if ev.To = in.routes[e.Route]; ev.To == nil {
+	} else if ev.To = in.routes.get(e.Route); ev.To == nil {
 		return violation("A11", codes.InvalidArgument, "route %d was not announced", e.Route)
 	}
 	if v := s.chargeMessage(ev, size); v != nil {
@@ -397,7 +397,8 @@ func (s *Session) accountOf(d *Destination) (*Account, *Violation) {
 		if len(s.in.accounts) >= int(s.own.Mailboxes) {
 			return nil, violation("A13", codes.ResourceExhausted, "messages to more than %d mailboxes", s.own.Mailboxes)
 		}
-		a = &Account{key: key, grant: credit.NewGrant(s.own.MailboxMessages, s.own.MailboxBytes)}
+		a = &Account{key: key}
+		a.grant.Init(s.own.MailboxMessages, s.own.MailboxBytes)
 		s.in.accounts[key] = a
 		s.in.namesBytes += named + uint64(len(key.envID)+len(key.endpoint))
 	}
@@ -449,13 +450,13 @@ func (s *Session) receiveRoute() *Violation {
 	in := &s.in
 	e := &in.env
 	switch {
-	case e.Route == 0 || in.routes[e.Route] != nil:
+	case e.Route == 0 || in.routes.get(e.Route) != nil:
 		return violation("A12", codes.InvalidArgument, "route %d is announced twice, or is 0", e.Route)
-	case len(in.routes) >= int(s.own.Routes):
+	case in.routes.len() >= int(s.own.Routes):
 		return violation("A13", codes.ResourceExhausted, "more than %d routes", s.own.Routes)
 	}
 	d := newDestination(e.Target, true)
-	in.routes[e.Route] = d
+	in.routes.put(e.Route, d)
 	in.namesBytes += named + uint64(len(d.EnvID)+len(d.Endpoint)+len(d.Method))
 	return nil
 }

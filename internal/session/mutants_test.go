@@ -42,8 +42,8 @@ func TestMutants(t *testing.T) {
 		}}},
 		{"credit as increments", []edit{{
 			"event.go",
-			"\tdirty bool // in outgoing.dirty\n",
-			"\tdirty bool // in outgoing.dirty\n\tstatedMessages, statedBytes uint64\n",
+			"\tdirty    bool        // in outgoing.dirty\n",
+			"\tdirty    bool        // in outgoing.dirty\n\tstatedMessages, statedBytes uint64\n",
 		}, {
 			"outgoing.go",
 			"\t\tmessages, bytes := a.grant.Totals()\n",

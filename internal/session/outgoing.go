@@ -61,10 +61,9 @@ type outgoing struct {
 
 	accounts map[mailboxKey]*account
 	blocked  []*account // those with waiters, in turn
-	session  *credit.Window
-	transfer *credit.Window
-	routes   map[wire.Target]*route
-	last     *route // the route of the last message: the next one often takes it again
+	session  credit.Window
+	transfer credit.Window
+	routes   map[wire.Target]*Route
 
 	ackNow  bool          // an acknowledgement is due
 	dirty   []*Account    // credit to be stated
@@ -77,14 +76,15 @@ type outgoing struct {
 
 // account is the sender's side of one mailbox at the peer, or of one streaming call.
 type account struct {
-	window   *credit.Window
+	window   credit.Window
 	transfer *transfer // a large message that is under way to it; the others wait behind it
 	blocked  bool      // in outgoing.blocked
 	stream   bool      // of a streaming call: it takes nothing of the session's window
 }
 
-// route is a target at the peer.
-type route struct {
+// Route is a target at the peer of one session.
+type Route struct {
+	session *Session
 	target  wire.Target
 	number  uint32 // 0 if there are too many: then the target is written out
 	account *account
@@ -98,6 +98,9 @@ type Posting struct {
 	Receipt bool
 	// Target is where to.
 	Target wire.Target
+	// Route may be the route that an earlier posting took, of any session: it need not be looked up if it leads there. Post sets it to the one that it
+	// takes.
+	Route *Route
 	// Payload is kept if it is longer than ChunkBytes, copied otherwise.
 	Payload []byte
 	// Encoding is wire.Proto or wire.JSON. JSON is not cut into chunks.
@@ -117,9 +120,12 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		s.Leave(p)
 		return false, err
 	}
-	r, err := s.route(p.Target)
-	if err != nil {
-		return false, err
+	r := p.Route
+	if r == nil || r.session != s || r.target != p.Target {
+		if r, err = s.route(p.Target); err != nil {
+			return false, err
+		}
+		p.Route = r
 	}
 	a := r.account
 	large := len(p.Payload) > ChunkBytes && p.Encoding == wire.Proto
@@ -233,25 +239,21 @@ func (s *Session) refuseAsk() *endpoint.Error {
 }
 
 // route returns the route to a target. At the first use it is announced, unless there are too many.
-func (s *Session) route(t wire.Target) (*route, *endpoint.Error) {
+func (s *Session) route(t wire.Target) (*Route, *endpoint.Error) {
 	o := &s.out
-	if o.last != nil && o.last.target == t {
-		return o.last, nil
-	}
 	r := o.routes[t]
 	if r == nil {
 		a, err := s.account(t)
 		if err != nil {
 			return nil, err
 		}
-		r = &route{target: t, account: a}
+		r = &Route{session: s, target: t, account: a}
 		if len(o.routes) < int(s.peer.Routes) {
 			r.number = uint32(len(o.routes) + 1)
 			o.routes[t] = r
 			s.append(&wire.Envelope{Kind: wire.KindRoute, Route: r.number, Target: t})
 		}
 	}
-	o.last = r
 	return r, nil
 }
 

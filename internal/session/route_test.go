@@ -1,7 +1,9 @@
 package session
 
 import (
+	"math"
 	"testing"
+	"unsafe"
 
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -77,9 +79,40 @@ func TestTextWhenRoutesAreUsedUp(t *testing.T) {
 			t.Errorf("a message for %s arrived at %+v", ev.Payload, ev.To.Target)
 		}
 	}
-	if n := len(p.side[1].in.routes); n != 2 {
+	if n := p.side[1].in.routes.len(); n != 2 {
 		t.Errorf("%d routes were announced, want 2", n)
 	}
 	p.settle()
 	p.idle()
+}
+
+func TestDestinationsByAnyNumbers(t *testing.T) {
+	var d destinations
+	numbers := []uint32{5, 1, 2, 4, 3, 1 << 31, 7, math.MaxUint32, 6}
+	all := map[uint32]*Destination{}
+	for i, n := range numbers {
+		if d.get(n) != nil {
+			t.Errorf("route %d is there before it was announced", n)
+		}
+		all[n] = new(Destination)
+		d.put(n, all[n])
+		if d.len() != i+1 {
+			t.Errorf("%d routes, want %d", d.len(), i+1)
+		}
+		for m, want := range all {
+			if d.get(m) != want {
+				t.Errorf("after %v, route %d is another", numbers[:i+1], m)
+			}
+		}
+	}
+	if d.get(0) != nil || d.get(8) != nil {
+		t.Error("a route that was not announced is there")
+	}
+}
+
+// TestAccountFillsCacheLines: what is received and what is taken is counted by different goroutines.
+func TestAccountFillsCacheLines(t *testing.T) {
+	if n := unsafe.Sizeof(Account{}); n != 192 {
+		t.Errorf("an account has %d bytes, want 192", n)
+	}
 }

@@ -70,12 +70,11 @@ func (k mailboxKey) compare(other mailboxKey) int {
 func New(own, peer Limits) *Session {
 	s := &Session{own: own, peer: peer}
 	s.in.accounts = make(map[mailboxKey]*Account)
-	s.in.routes = make(map[uint32]*Destination)
-	s.in.session = credit.NewGrant(0, own.SessionBytes)
-	s.in.transfer = credit.NewGrant(0, own.TransferBytes)
+	s.in.session.Init(0, own.SessionBytes)
+	s.in.transfer.Init(0, own.TransferBytes)
 	s.out.accounts = make(map[mailboxKey]*account)
 	s.out.pace = newPace(leastAhead)
-	s.out.routes = make(map[wire.Target]*route)
+	s.out.routes = make(map[wire.Target]*Route)
 	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
 	s.out.transfer = credit.NewWindow(math.MaxUint64, peer.TransferBytes)
 	s.asks.streams = make(map[uint64]struct{})

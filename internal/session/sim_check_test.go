@@ -479,9 +479,9 @@ func unreturned(s, peer *Session) string {
 	for key, a := range s.out.accounts {
 		var g *credit.Grant
 		if peer != nil && peer.in.accounts[key] != nil {
-			g = peer.in.accounts[key].grant
+			g = &peer.in.accounts[key].grant
 		}
-		whole(key.endpoint, a.window, g, s.peer.MailboxMessages, s.peer.MailboxBytes)
+		whole(key.endpoint, &a.window, g, s.peer.MailboxMessages, s.peer.MailboxBytes)
 	}
 	bytesOf := func(what string, w *credit.Window, g *credit.Grant, bytes uint64) {
 		var untold uint64
@@ -494,10 +494,10 @@ func unreturned(s, peer *Session) string {
 	}
 	var session, transfers *credit.Grant
 	if peer != nil {
-		session, transfers = peer.in.session, peer.in.transfer
+		session, transfers = &peer.in.session, &peer.in.transfer
 	}
-	bytesOf("the session", s.out.session, session, s.peer.SessionBytes)
-	bytesOf("transfers", s.out.transfer, transfers, s.peer.TransferBytes)
+	bytesOf("the session", &s.out.session, session, s.peer.SessionBytes)
+	bytesOf("transfers", &s.out.transfer, transfers, s.peer.TransferBytes)
 	return b.String()
 }
 
