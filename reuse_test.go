@@ -1,7 +1,10 @@
 package parley_test
 
 import (
+	"context"
+	"runtime"
 	"testing"
+	"weak"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/interop/grpc_testing"
@@ -57,6 +60,70 @@ func TestAsksAfterStreams(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+	end(t, caller, host)
+}
+
+// waiting is an endpoint that holds some messages until it is told.
+type waiting struct {
+	hi
+	goOn chan struct{}
+}
+
+func (w waiting) Hi(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+	if r.GetMsg() == "wait" {
+		<-w.goOn
+	}
+	return w.hi.Hi(ctx, r)
+}
+
+// TestFuturesDoNotKeepEachOther: asks are made some at a time, and one that waits for long keeps nothing of those that are over.
+func TestFuturesDoNotKeepEachOther(t *testing.T) {
+	leaktest.Check(t)
+	host, _ := hosting(t)
+	w := waiting{goOn: make(chan struct{})}
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), host, "waiting", w, endpoint.Concurrent(2)); err != nil {
+		t.Fatal(err)
+	}
+	caller := newEnv(t)
+	ref, err := sayhiv1parley.LookupSayHi(soon(t), caller, "parley://waiting@"+host.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 100
+	long := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "wait"})
+	var over []weak.Pointer[endpoint.Future[sayhiv1.HiReply]]
+	ask := func() {
+		for range many {
+			f := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{})
+			if _, err := f.Wait(soon(t)); err != nil {
+				t.Fatal(err)
+			}
+			over = append(over, weak.Make(f))
+		}
+	}
+	ask()
+	kept := func() (n int) {
+		for _, f := range over {
+			if f.Value() != nil {
+				n++
+			}
+		}
+		return n
+	}
+	// The last one may still be in a register of whoever has completed it.
+	for range 100 {
+		runtime.GC()
+		if kept() <= 1 {
+			break
+		}
+	}
+	if n := kept(); n > 1 {
+		t.Errorf("%d futures of %d are in memory when nobody has them any more", n, many)
+	}
+	close(w.goOn)
+	if _, err := long.Wait(soon(t)); err != nil {
+		t.Error(err)
 	}
 	end(t, caller, host)
 }

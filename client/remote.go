@@ -125,8 +125,12 @@ func (r *remote) Send(ctx context.Context, q endpoint.Request) error {
 // Ask implements endpoint.Caller.
 func (r *remote) Ask(ctx context.Context, q endpoint.Request, done endpoint.Completion) endpoint.Pending {
 	a, ok := q.Reuse.(*remoteAsk)
-	if !ok {
+	switch {
+	case ok:
+	case q.Shares: // it comes again as q.Reuse
 		a = new(remoteAsk)
+	default:
+		a = r.client.asks.next()
 	}
 	a.ask.Done, a.ask.Shares = done, q.Shares
 	if err := r.post(ctx, &q, a); err != nil {
@@ -167,13 +171,7 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 		}
 		waited = true // perhaps they have been asked far away
 	}
-	route := r.route.Load()
-	p := session.Posting{Target: wire.Target{EnvID: envID, Endpoint: r.name, Method: q.Method}, Route: route, Encoding: wire.Proto}
-	defer func() {
-		if p.Route != route {
-			r.route.Store(p.Route)
-		}
-	}()
+	p := session.Posting{Target: wire.Target{EnvID: envID, Endpoint: r.name, Method: q.Method}, Encoding: wire.Proto}
 	if len(q.Metadata) > 0 {
 		md, err := wire.FromMD(q.Metadata)
 		if err != nil {
@@ -190,7 +188,7 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	p.Payload = encoded
 	o := link.PostOptions{NoWait: q.NoWait, QueueTimeout: r.client.config.QueueTimeout}
 	if a == nil {
-		return l.Post(ctx, &p, o)
+		return r.handOver(ctx, l, &p, o)
 	}
 	end, setting := q.Deadline, "the deadline of the context"
 	if !expires.IsZero() {
@@ -210,12 +208,23 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 		p.Started, p.Deadline = now, end
 	}
 	if expires.IsZero() || remaining >= o.QueueTimeout {
-		return l.Post(ctx, &p, o)
+		return r.handOver(ctx, l, &p, o)
 	}
 	o.QueueTimeout = remaining
-	err = l.Post(ctx, &p, o)
+	err = r.handOver(ctx, l, &p, o)
 	if err != nil && err.Setting == queueTimeout { // which the ask timeout has shortened
 		return expired(setting)
+	}
+	return err
+}
+
+// handOver hands p to the session l, by the route of the message before if it takes the same.
+func (r *remote) handOver(ctx context.Context, l *link.Link, p *session.Posting, o link.PostOptions) *endpoint.Error {
+	route := r.route.Load()
+	p.Route = route
+	err := l.Post(ctx, p, o)
+	if p.Route != route {
+		r.route.Store(p.Route)
 	}
 	return err
 }

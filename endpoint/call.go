@@ -17,9 +17,9 @@ import (
 type call struct {
 	core    *methodCore
 	started time.Time
-	done    chan struct{} // closed by Complete, or, if again is set, sent to
+	over    latch         // set by Complete
+	turn    chan struct{} // of a call that is used again when it is over: sent to by Complete, instead
 	verb    string        // "" for an ask
-	again   bool          // the call is used again when it is over
 	setting string        // what controls when the ask ends
 
 	response Response // set by Complete
@@ -32,7 +32,7 @@ type call struct {
 	prev, next *call
 
 	mu      sync.Mutex
-	pending Pending  // set when the ask has been handed over
+	pending Pending  // set when the ask has been handed over; of a call that is not used again, until it is over
 	spare   Reusable // of an earlier ask; nil if there is none
 }
 
@@ -66,7 +66,7 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 		c.core.watches.add(ctx, c)
 	}
 	r.Started, r.Reuse = c.started, c.spare
-	r.Receipt, r.Shares = c.verb == verbReceipt, c.again
+	r.Receipt, r.Shares = c.verb == verbReceipt, c.turn != nil
 	c.setting = settingAskTimeout
 	if !r.Deadline.IsZero() {
 		c.setting = settingContext
@@ -76,7 +76,9 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 		c.from = c.core.caller.Carried()
 	}
 	c.mu.Lock()
-	c.pending = pending
+	if !c.over.IsSet() {
+		c.pending = pending
+	}
 	c.mu.Unlock()
 	if watch && ctx.Err() != nil {
 		c.abandon(ctx) // the watch may have come before the line above
@@ -99,11 +101,14 @@ func (c *call) Complete(r Response) {
 	if c.watch != nil {
 		c.core.watches.remove(c)
 	}
-	if c.again {
-		c.done <- struct{}{} // has room for the one completion that there is
+	if c.turn != nil {
+		c.turn <- struct{}{} // has room for the one completion that there is
 		return
 	}
-	close(c.done)
+	c.over.Set()
+	c.mu.Lock()
+	c.pending = nil // a future may be kept for long
+	c.mu.Unlock()
 }
 
 // outcome returns the reply of a call that is done, a *Res, or its error.

@@ -148,10 +148,10 @@ func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOpti
 		handed()
 	}
 	select {
-	case <-c.done:
+	case <-c.turn:
 	case <-ctx.Done():
 		c.abandon(ctx)
-		<-c.done
+		<-c.turn
 	}
 	if err := c.failure(); err != nil {
 		return err

@@ -16,11 +16,11 @@ type Future[Res any] struct {
 }
 
 func newFuture[Res any](core *methodCore) *Future[Res] {
-	return &Future[Res]{call: call{core: core, done: make(chan struct{})}}
+	return &Future[Res]{call: call{core: core}}
 }
 
 // Done returns a channel that is closed when the outcome is there and Wait does not wait any more.
-func (f *Future[Res]) Done() <-chan struct{} { return f.call.done }
+func (f *Future[Res]) Done() <-chan struct{} { return f.call.over.Done() }
 
 // Wait waits for the reply, until ctx ends. A reply that is there is returned even if ctx has ended. The end of this ctx
 // ends the wait only; the ask itself goes on until the context that it was made with ends. Every call of Wait gives the
@@ -31,10 +31,8 @@ func (f *Future[Res]) Done() <-chan struct{} { return f.call.done }
 // status.FromError gives.
 func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
 	c := &f.call
-	select {
-	case <-c.done:
+	if c.over.IsSet() {
 		return f.result()
-	default:
 	}
 	if c.core.caller.WaitsForItself(ctx) {
 		e := errSelfAsk()
@@ -42,13 +40,11 @@ func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
 		return nil, c.core.describe(e, verbAsk, c.started)
 	}
 	select {
-	case <-c.done:
+	case <-c.over.Done():
 		return f.result()
 	case <-ctx.Done():
-		select {
-		case <-c.done:
+		if c.over.IsSet() {
 			return f.result()
-		default:
 		}
 		return nil, c.core.describe(ContextError(ctx), verbAsk, c.started)
 	}
@@ -66,7 +62,7 @@ func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
 		return
 	}
 	core.caller.Go(func() {
-		<-f.call.done // every ask completes: at the latest by its deadline, or by the end of the Env
+		<-f.call.over.Done() // every ask completes: at the latest by its deadline, or by the end of the Env
 		defer func() {
 			if v := recover(); v != nil {
 				slog.Error("parley: a function of OnComplete panicked", "method", core.name, "panic", v, "stack", string(debug.Stack()))
@@ -93,5 +89,5 @@ func (f *Future[Res]) result() (*Res, error) {
 // settle gives a future the outcome of a fake.
 func (f *Future[Res]) settle(v any, err error) {
 	f.once.Do(func() { f.reply, f.err = v.(*Res), err })
-	close(f.call.done)
+	f.call.over.Set()
 }

@@ -114,12 +114,12 @@ func (m Method[Req, Res]) TrySend(ctx context.Context, req *Req, opts ...grpc.Ca
 // Errors: those of Send; ErrEndpointNotFound, ErrEndpointStopped, ErrMethodNotFound and the like of the peer, not executed;
 // ErrSessionEnded, which says whether the message may have been taken; ErrTimeout and ErrCancelled of ctx, may have executed.
 func (m Method[Req, Res]) SendWithReceipt(ctx context.Context, req *Req, opts ...grpc.CallOption) *Receipt {
-	r := &Receipt{call: call{core: m.core, done: make(chan struct{}), verb: verbReceipt}}
+	r := &Receipt{call: call{core: m.core, verb: verbReceipt}}
 	if m.core != nil && m.core.fake != nil {
 		if _, err := m.core.fake(ctx, req); err != nil {
 			r.call.response.Err = AsError(err)
 		}
-		close(r.call.done)
+		r.call.over.Set()
 		return r
 	}
 	r.call.begin(ctx, req, opts)
@@ -163,10 +163,10 @@ func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOptio
 	a := c.acquire()
 	a.start(ctx, req, opts, false)
 	select {
-	case <-a.done:
+	case <-a.turn:
 	case <-ctx.Done():
 		a.abandon(ctx)
-		<-a.done
+		<-a.turn
 	}
 	v, err := a.outcome()
 	c.release(a)
@@ -178,9 +178,9 @@ func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOptio
 
 // askSyncInside is askSync where there are interceptors.
 func (c *methodCore) askSyncInside(ctx context.Context, req any, opts []grpc.CallOption) (any, error) {
-	a := &call{core: c, done: make(chan struct{})}
+	a := &call{core: c}
 	a.startInside(ctx, req, opts)
-	<-a.done
+	<-a.over.Done()
 	v, err := a.outcome()
 	if err != nil {
 		return nil, err
@@ -196,7 +196,7 @@ func (c *methodCore) acquire() *call {
 			return a
 		}
 	}
-	return &call{core: c, done: make(chan struct{}, 1), again: true}
+	return &call{core: c, turn: make(chan struct{}, 1)}
 }
 
 // release takes back a call that is over.

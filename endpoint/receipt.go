@@ -8,17 +8,15 @@ type Receipt struct {
 }
 
 // Done is closed when the receipt has come, or cannot come any more.
-func (r *Receipt) Done() <-chan struct{} { return r.call.done }
+func (r *Receipt) Done() <-chan struct{} { return r.call.over.Done() }
 
 // Wait waits for the receipt, or until ctx ends, which ends only this wait. It returns nil when the mailbox has taken the message; see
 // Method.SendWithReceipt for the errors.
 func (r *Receipt) Wait(ctx context.Context) error {
 	c := &r.call
-	select {
-	case <-c.done:
-	default:
+	if !c.over.IsSet() {
 		select {
-		case <-c.done:
+		case <-c.over.Done():
 		case <-ctx.Done():
 			return c.core.describe(ContextError(ctx), verbReceipt, c.started)
 		}

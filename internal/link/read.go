@@ -1,7 +1,6 @@
 package link
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"time"
@@ -85,7 +84,8 @@ func (c *Carrier) carries() bool {
 // may keep it; whether the events have what should not be kept until they are used again; and why the peer has said bye.
 func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kept bool, bye *endpoint.Error) {
 	unused = true
-	run := 0 // the first event that has not been handed on
+	run := 0          // the first event that has not been handed on
+	var copies []byte // room for replies that are not to keep the frame
 	flush := func(end int) {
 		if run < end {
 			l.handler.Deliver(l, frame, events[run:end])
@@ -104,10 +104,17 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 			case ev.Ask.Shares:
 				frame.Retain(1)
 				r.Shared = frame
+			case isPart(r.Payload, frame):
+				if len(r.Payload) > cap(copies)-len(copies) {
+					copies = make([]byte, 0, roomForCopies(events[i:]))
+				}
+				start := len(copies)
+				copies = append(copies, r.Payload...)
+				r.Payload = copies[start:len(copies):len(copies)]
 			default:
-				unused = detachReply(&r, len(frame.Bytes)) && unused
+				unused = false
 			}
-			ev.Ask.Done.Complete(r)
+			ev.Ask.Complete(r)
 		case wire.KindCancel:
 			flush(i)
 			l.cancel(ev.ID)
@@ -128,15 +135,25 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 	return unused, kept, bye
 }
 
-// detachReply copies the payload of a reply that is a small part of its frame, which it would keep alive as a whole until somebody looks at it. It
-// reports whether the reply is no part of the frame.
-func detachReply(r *endpoint.Response, frame int) bool {
+// isPart reports whether a payload is a small part of its frame, which it would keep alive as a whole until somebody looks at it.
+func isPart(payload []byte, frame *wire.Buffer) bool {
 	const part = 4
-	if len(r.Payload)*part >= frame {
-		return false
+	return len(payload)*part < len(frame.Bytes)
+}
+
+// mostCopies is how many bytes of replies are copied together, at most, unless it is only one: who keeps one of them keeps all.
+const mostCopies = 1 << 10
+
+// roomForCopies returns how much room is to be made for copies of the first reply of events and those that follow it.
+func roomForCopies(events []session.Event) int {
+	room := len(events[0].Payload)
+	for _, ev := range events[1:] {
+		if ev.Ask == nil || ev.Ask.Shares || room+len(ev.Payload) > mostCopies {
+			break
+		}
+		room += len(ev.Payload)
 	}
-	r.Payload = bytes.Clone(r.Payload)
-	return true
+	return room
 }
 
 func (l *Link) cancel(id uint64) {
@@ -199,7 +216,7 @@ func (c *Carrier) halfClosed() {
 	l.changed()
 	l.mu.Unlock()
 	for _, u := range asks {
-		u.Ask.Done.Complete(endpoint.Response{Err: why.At(u.Phase, u.Execution)})
+		u.Ask.Complete(endpoint.Response{Err: why.At(u.Phase, u.Execution)})
 	}
 	for i := range events {
 		l.stream(&events[i], nil)

@@ -1,0 +1,54 @@
+package endpoint
+
+import (
+	"sync"
+	"testing"
+)
+
+func TestLatch(t *testing.T) {
+	t.Run("looked at afterwards", func(t *testing.T) {
+		var l latch
+		if l.IsSet() {
+			t.Error("set before Set")
+		}
+		l.Set()
+		if !l.IsSet() {
+			t.Error("not set after Set")
+		}
+		<-l.Done()
+		if l.Done() != l.Done() {
+			t.Error("Done returns different channels")
+		}
+	})
+	t.Run("waited for", func(t *testing.T) {
+		var l latch
+		done := l.Done()
+		select {
+		case <-done:
+			t.Error("done before Set")
+		default:
+		}
+		l.Set()
+		<-done
+	})
+	t.Run("by many", func(t *testing.T) {
+		var l latch
+		seen := 0 // what was done before Set is seen after it, as the race detector would tell
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				if i%2 == 0 {
+					<-l.Done()
+				} else if !l.IsSet() {
+					return
+				}
+				if seen != 1 {
+					t.Error("told before it had happened")
+				}
+			})
+		}
+		seen = 1
+		l.Set()
+		wg.Wait()
+	})
+}
