@@ -2,6 +2,8 @@ package parley_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
 	"testing"
 	"weak"
@@ -124,6 +126,58 @@ func TestFuturesDoNotKeepEachOther(t *testing.T) {
 	close(w.goOn)
 	if _, err := long.Wait(soon(t)); err != nil {
 		t.Error(err)
+	}
+	end(t, caller, host)
+}
+
+// greeter is an endpoint with a name of its own.
+type greeter struct {
+	sayhiv1parley.UnimplementedSayHi
+	name string
+}
+
+func (g *greeter) Hi(context.Context, *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+	return &sayhiv1.HiReply{Msg: g.name}, nil
+}
+
+// TestNameIsUsedAgain: a session that has found an endpoint finds the next one of that name, and keeps nothing of those before.
+func TestNameIsUsedAgain(t *testing.T) {
+	leaktest.Check(t)
+	host, _ := hosting(t)
+	caller := newEnv(t)
+	var before []weak.Pointer[greeter]
+	var remote sayhiv1parley.SayHiRef
+	for i := range 3 {
+		g := &greeter{name: fmt.Sprint("greeter ", i)}
+		ref, err := sayhiv1parley.RegisterSayHi(soon(t), host, "greeter", g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if remote, err = sayhiv1parley.LookupSayHi(soon(t), caller, ref.Ref().String()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if reply, err := remote.Hi.AskSync(soon(t), &sayhiv1.HiRequest{}); err != nil || reply.GetMsg() != g.name {
+				t.Errorf("%s: got %v, %v", g.name, reply, err)
+			}
+		}
+		if err := host.Stop(soon(t), ref.Ref()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := remote.Hi.AskSync(soon(t), &sayhiv1.HiRequest{}); !errors.Is(err, endpoint.ErrEndpointStopped) {
+			t.Errorf("%s has stopped, and an ask got %v", g.name, err)
+		}
+		before = append(before, weak.Make(g))
+	}
+	for range 3 { // pools give up what they have with the second collection
+		runtime.GC()
+	}
+	for i, g := range before {
+		if g.Value() != nil {
+			t.Errorf("greeter %d has stopped, and is in memory", i)
+		}
 	}
 	end(t, caller, host)
 }

@@ -150,15 +150,24 @@ func (d *delivery) deadline(ev *session.Event) time.Time {
 }
 
 func (d *delivery) resolve(to *session.Destination) {
-	d.to = to
-	d.method = nil
-	d.hosted, d.err = d.server.find(to.Endpoint)
-	if d.err != nil {
-		return
+	d.to, d.method, d.err = to, nil, nil
+	if d.hosted = d.server.found(to); d.hosted == nil {
+		if d.hosted, d.err = d.server.find(to.Endpoint); d.err != nil {
+			return
+		}
+		to.Found = d.hosted.listing
 	}
 	if d.method = d.hosted.offers.Load().method(to.Method); d.method == nil {
 		d.err = failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", to.Endpoint, to.Method)
 	}
+}
+
+// found returns the endpoint that messages to the same destination have found before, unless it has stopped.
+func (*Server) found(to *session.Destination) *hosted {
+	if l, ok := to.Found.(*listing); ok {
+		return l.hosted.Load()
+	}
+	return nil
 }
 
 // flush posts the run.

@@ -19,19 +19,25 @@ const (
 
 // hosted is an endpoint behind its mailbox. There may be a million of them, idle: it has in one piece what all need, and nothing that few do.
 type hosted struct {
-	server *Server
-	ref    endpoint.Ref
-	number uint64 // of the registration; set under the server's mu
-	impl   any
-	offers atomic.Pointer[offers]
-	first  offers // those of the first service
-	box    mailbox.Box[*call]
-	local  atomic.Pointer[localWindow] // of this Env's own senders; nil until there was one
-	face   atomic.Pointer[localWindow] // of ordinary gRPC calls; the same
-	asks   localAsks                   // whose handlers run
-	events atomic.Int32                // network events that wait
-	states atomic.Uint32               // what it has been through
-	counts counts
+	server  *Server
+	ref     endpoint.Ref
+	number  uint64 // of the registration; set under the server's mu
+	listing *listing
+	impl    any
+	offers  atomic.Pointer[offers]
+	first   offers // those of the first service
+	box     mailbox.Box[*call]
+	local   atomic.Pointer[localWindow] // of this Env's own senders; nil until there was one
+	face    atomic.Pointer[localWindow] // of ordinary gRPC calls; the same
+	asks    localAsks                   // whose handlers run
+	events  atomic.Int32                // network events that wait
+	states  atomic.Uint32               // what it has been through
+	counts  counts
+}
+
+// listing is how an endpoint is found again without its name. It is apart, so that who has it keeps nothing of an endpoint that has stopped.
+type listing struct {
+	hosted atomic.Pointer[hosted] // nil when it has stopped: another may have its name
 }
 
 // The states of an endpoint.
@@ -106,7 +112,8 @@ func (s *Server) newHosted(name string, impl any, services []endpoint.Service, o
 	if err != nil {
 		return nil, err
 	}
-	h := &hosted{server: s, ref: ref, impl: impl}
+	h := &hosted{server: s, ref: ref, impl: impl, listing: new(listing)}
+	h.listing.hosted.Store(h)
 	for i, service := range services {
 		o, err := h.offers.Load().with(service)
 		switch {
@@ -173,6 +180,7 @@ func (s *Server) stop(h *hosted) {
 
 // drainLocked stops an endpoint that is no longer known, and keeps it until OnStop has been called.
 func (s *Server) drainLocked(h *hosted) {
+	h.listing.hosted.Store(nil)
 	if !h.closeIdle() {
 		s.draining[h] = struct{}{}
 		h.close()

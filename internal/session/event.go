@@ -50,6 +50,8 @@ type Destination struct {
 	wire.Target
 	// Invalid says what is wrong with it; nil if nothing is.
 	Invalid *endpoint.Error
+	// Found is for whoever handles the events, to keep there what it has found.
+	Found any
 
 	account *Account // that of its mailbox; set when the first message arrives
 }
