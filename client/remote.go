@@ -181,11 +181,11 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	}
 	buffer := payload.NewBuffer()
 	defer buffer.Free()
-	encoded, encodeErr := buffer.Marshal(q.Message)
+	encoded, memory, encodeErr := buffer.Marshal(q.Message)
 	if encodeErr != nil {
 		return &endpoint.Error{Reason: endpoint.ReasonUnencodable, Text: "request: " + encodeErr.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: encodeErr}
 	}
-	p.Payload = encoded
+	p.Payload, p.Memory = encoded, memory
 	o := link.PostOptions{NoWait: q.NoWait, QueueTimeout: r.client.config.QueueTimeout}
 	if a == nil {
 		return r.handOver(ctx, l, &p, o)

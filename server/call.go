@@ -34,7 +34,7 @@ type call struct {
 	method   *offered
 	payload  []byte       // until it has been decoded
 	parts    *wire.Parts  // the payload instead, if it is large
-	frame    *wire.Buffer // what payload is a part of; nil if it is not
+	frame    *wire.Buffer // what payload is a part of: that which brought it, or one of its own; nil if it is not
 	encoding wire.Encoding
 	size     uint32        // what it took of window: no message has 4 GiB
 	arrived  time.Duration // when it came into the mailbox, since the server's base; 0 if nobody looked at the clock
@@ -267,7 +267,7 @@ func (c *call) refuseTaken(e *endpoint.Error) {
 // answer answers an ask with a reply.
 func (c *call) answer(res proto.Message) {
 	encoding := wire.Proto
-	var buffer payload.Buffer
+	var memory *wire.Buffer
 	var encoded []byte
 	var err error
 	switch {
@@ -277,9 +277,9 @@ func (c *call) answer(res proto.Message) {
 	case c.local != nil:
 		encoded, err = proto.Marshal(res)
 	default:
-		buffer = payload.NewBuffer() // the session copies a small payload
+		buffer := payload.NewBuffer() // the session copies a small payload
 		defer buffer.Free()
-		encoded, err = buffer.Marshal(res)
+		encoded, memory, err = buffer.Marshal(res)
 	}
 	if err != nil {
 		e := failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
@@ -296,7 +296,7 @@ func (c *call) answer(res proto.Message) {
 	if c.local != nil {
 		refused = c.answerLocally(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
 	} else {
-		refused = c.reply(&session.Reply{ID: c.id, Payload: encoded, Encoding: encoding}, header, trailer)
+		refused = c.reply(&session.Reply{ID: c.id, Payload: encoded, Memory: memory, Encoding: encoding}, header, trailer)
 	}
 	if c.told == nil {
 		return

@@ -69,7 +69,8 @@ type delivery struct {
 	method *offered
 	err    *endpoint.Error // why there is no hosted, or no method
 	run    []*call
-	size   int     // bytes of payloads in run
+	size   int     // bytes of payloads of the run that are in the frame
+	shared int     // how many those are
 	into   *hosted // the mailbox of run
 	wanted []receipt
 	calls  []call // not used yet
@@ -113,13 +114,16 @@ func (d *delivery) add(ev *session.Event) {
 		d.wanted = append(d.wanted, receipt{len(d.run), ev.ID})
 	}
 	c.payload, c.parts, c.encoding = ev.Payload, ev.Parts, ev.Encoding
+	if c.frame = ev.Memory; c.frame == nil {
+		d.size += len(ev.Payload)
+		d.shared++
+	}
 	c.link, c.account, c.cost = d.link, ev.Account, ev.Cost
 	if d.life == nil {
 		d.life = peer.NewContext(d.server.life, d.link.Carrier())
 	}
 	c.begin(d.life, wire.MD(ev.Metadata), d.deadline(ev))
 	d.run = append(d.run, c)
-	d.size += len(ev.Payload)
 }
 
 // wrongKind returns the error of a message to a streaming method, or of a streaming call of another one.
@@ -192,7 +196,7 @@ func (d *delivery) flush() {
 	}
 	clear(d.run)
 	d.run = d.run[:0]
-	d.size = 0
+	d.size, d.shared = 0, 0
 }
 
 // detach retains the frame for a run, or copies the payloads of one that is a small part of its frame, which they would keep alive as a whole: a slow
@@ -200,17 +204,22 @@ func (d *delivery) flush() {
 func (d *delivery) detach() {
 	const part = 4
 	if d.size*part >= len(d.frame.Bytes) {
-		d.frame.Retain(len(d.run))
+		d.frame.Retain(d.shared)
 		for _, c := range d.run {
-			c.frame = d.frame
+			if c.frame == nil {
+				c.frame = d.frame
+			}
 		}
 		return
 	}
 	copied := make([]byte, 0, d.size)
 	for _, c := range d.run {
+		if c.frame != nil {
+			continue // it came in chunks
+		}
 		start := len(copied)
 		copied = append(copied, c.payload...)
-		c.payload, c.frame = copied[start:len(copied):len(copied)], nil
+		c.payload = copied[start:len(copied):len(copied)]
 	}
 }
 

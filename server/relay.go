@@ -68,7 +68,9 @@ func (d *delivery) relay(ev *session.Event) {
 		return
 	}
 	m := &relayed{relay: r, event: *ev, deadline: d.deadline(ev)}
-	m.event.Payload = bytes.Clone(ev.Payload) // it may be kept for long, and would keep its whole frame
+	if ev.Memory == nil {
+		m.event.Payload = bytes.Clone(ev.Payload) // it may be kept for long, and would keep its whole frame
+	}
 	if ev.Kind == wire.KindHeaders {
 		m.newRelayedStream()
 	}

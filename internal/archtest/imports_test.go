@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"internal/introspect": {"endpoint", "gen/parley/v1", "server"},
 	"internal/link":       {"endpoint", "gen/parley/v1", "internal/credit", "internal/identity", "internal/idtable", "internal/inbox", "internal/session", "internal/wire"},
 	"internal/mailbox":    {},
-	"internal/payload":    {"internal/session"},
+	"internal/payload":    {"internal/session", "internal/wire"},
 	"internal/rpcstats":   {},
 	"internal/session":    {"endpoint", "gen/parley/v1", "internal/credit", "internal/idtable", "internal/wire"},
 	"internal/wire":       {"gen/parley/v1"},

@@ -94,13 +94,16 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 	}
 	for i := range events {
 		ev := &events[i]
-		kept = kept || ev.Ask != nil || ev.Parts != nil || len(ev.Payload) > len(frame.Bytes)
+		kept = kept || ev.Ask != nil || ev.Parts != nil || ev.Memory != nil
 		switch ev.Kind {
 		case wire.KindReply, wire.KindReceipt, wire.KindEnd:
 			flush(i)
 			r := response(ev)
 			switch {
-			case r.Payload == nil || len(r.Payload) > len(frame.Bytes): // it came in chunks
+			case r.Payload == nil:
+			case ev.Memory != nil && ev.Ask.Shares:
+				r.Shared = ev.Memory
+			case ev.Memory != nil: // it is who has asked whose it is
 			case ev.Ask.Shares:
 				frame.Retain(1)
 				r.Shared = frame

@@ -46,7 +46,7 @@ func (l *Link) stream(ev *session.Event, frame *wire.Buffer) {
 		l.takeMessage(st, cost)
 		owner.Fail(ev.Refused)
 	default:
-		if len(ev.Payload) <= len(frame.Bytes) { // it is a part of the frame
+		if ev.Memory == nil { // it is a part of the frame
 			ev.Payload = bytes.Clone(ev.Payload)
 		}
 		m := inbox.Message{Payload: ev.Payload, JSON: ev.Encoding == wire.JSON, Taken: func() { l.takeMessage(st, cost) }}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/internal/session"
+	"github.com/parley-rpc/parley/internal/wire"
 )
 
 // Buffer is a buffer for one small payload. It comes from a pool, and must be freed when the session has the payload.
@@ -17,21 +18,23 @@ var pool = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 // NewBuffer returns a buffer.
 func NewBuffer() Buffer { return Buffer{pool.Get().(*[]byte)} }
 
-// Free gives the buffer back. What Marshal returned must not be used any more, unless it was larger than
-// session.ChunkBytes.
+// Free gives the buffer back. What Marshal returned must not be used any more, unless it is in memory of its own.
 func (b Buffer) Free() { pool.Put(b.b) }
 
-// Marshal encodes m into the buffer, or into memory of its own if it is larger than session.ChunkBytes.
-func (b Buffer) Marshal(m proto.Message) ([]byte, error) {
+// Marshal encodes m into the buffer, or, if it is larger than session.ChunkBytes, into memory of its own, which has one user; memory is nil otherwise.
+func (b Buffer) Marshal(m proto.Message) (encoded []byte, memory *wire.Buffer, err error) {
 	options := proto.MarshalOptions{}
-	if options.Size(m) > session.ChunkBytes {
-		options.UseCachedSize = true
-		return options.Marshal(m)
-	}
+	size := options.Size(m)
 	options.UseCachedSize = true
-	encoded, err := options.MarshalAppend((*b.b)[:0], m)
+	if size > session.ChunkBytes {
+		memory = wire.NewBuffer(size)
+		encoded, err = options.MarshalAppend(memory.Bytes, m)
+		memory.Bytes = encoded
+		return encoded, memory, err
+	}
+	encoded, err = options.MarshalAppend((*b.b)[:0], m)
 	if err == nil {
 		*b.b = encoded // it may have grown
 	}
-	return encoded, err
+	return encoded, nil, err
 }

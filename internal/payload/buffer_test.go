@@ -14,7 +14,7 @@ func TestMarshal(t *testing.T) {
 	for _, size := range []int{0, 1, 5000, session.ChunkBytes - 4, session.ChunkBytes, 1 << 20} {
 		m := wrapperspb.Bytes(make([]byte, size))
 		b := NewBuffer()
-		encoded, err := b.Marshal(m)
+		encoded, memory, err := b.Marshal(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -25,6 +25,8 @@ func TestMarshal(t *testing.T) {
 		shared := len(encoded) > 0 && cap(*b.b) > 0 && &encoded[0] == &(*b.b)[:1][0]
 		if kept := len(encoded) > session.ChunkBytes; shared == kept && len(encoded) > 0 {
 			t.Errorf("%d bytes: in the buffer: %v, want %v", size, shared, !kept)
+		} else if kept && (memory == nil || &memory.Bytes[0] != &encoded[0]) || !kept && memory != nil {
+			t.Errorf("%d bytes: not in memory of its own", size)
 		}
 		b.Free()
 	}
@@ -34,10 +36,10 @@ func TestMarshal(t *testing.T) {
 func TestMarshalFails(t *testing.T) {
 	b := NewBuffer()
 	defer b.Free()
-	if _, err := b.Marshal(wrapperspb.String("\xff")); err == nil {
+	if _, _, err := b.Marshal(wrapperspb.String("\xff")); err == nil {
 		t.Error("invalid UTF-8 was encoded")
 	}
-	if _, err := b.Marshal(wrapperspb.String("fine")); err != nil {
+	if _, _, err := b.Marshal(wrapperspb.String("fine")); err != nil {
 		t.Error(err)
 	}
 }

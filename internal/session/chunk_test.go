@@ -147,7 +147,7 @@ func TestTransfersTakeTurns(t *testing.T) {
 }
 
 func TestExactSizes(t *testing.T) {
-	for _, size := range []int{0, 1, ChunkBytes - 1, ChunkBytes, ChunkBytes + 1, 2*ChunkBytes - 1, 2 * ChunkBytes, 2*ChunkBytes + 1} {
+	for _, size := range []int{0, 1, ChunkBytes - 1, ChunkBytes, ChunkBytes + 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, 2*chunkBytes - 1, 2 * chunkBytes, 2*chunkBytes + 1} {
 		p := newPair(t, limited(), limited())
 		payload := large(3)[:size]
 		p.side[0].Post(asking("x", payload))
@@ -169,7 +169,7 @@ func TestExactSizes(t *testing.T) {
 // mostFrame is how long a frame can be: its body, and a head with as many credits as one has, of the longest names.
 const mostFrame = batchBytes + (creditsPerFrame+1)*350
 
-// TestFramesAreBounded: a batch keeps to its size, and a chunk fits one HTTP/2 DATA frame, 5 bytes of which are gRPC's.
+// TestFramesAreBounded: a batch keeps to its size, and a chunk fits two HTTP/2 DATA frames, 5 bytes of which are gRPC's.
 func TestFramesAreBounded(t *testing.T) {
 	p := newPeer(t, limited(), limited())
 	p.send(send("a", "for the ack"))
@@ -179,7 +179,7 @@ func TestFramesAreBounded(t *testing.T) {
 		p.s.Post(sending("y", small[:i%50]))
 	}
 	for w := p.next(); w != nil; w = p.next() {
-		if w.size > mostFrame || w.envelopes[0].Kind == wire.KindChunk && w.size > 16_379 {
+		if w.size > mostFrame || w.envelopes[0].Kind == wire.KindChunk && w.size > 2*16_384-5 {
 			t.Fatalf("a frame of %d bytes with %v", w.size, w.envelopes[0].Kind)
 		}
 	}
@@ -319,7 +319,7 @@ func TestHugeTransferTakesNoMemory(t *testing.T) {
 	}
 	held := 0
 	for _, partial := range p.s.in.transfers {
-		held += cap(partial.data) + partial.held()
+		held += partial.room() + partial.held()
 	}
 	if held > 64*reservedTransfer {
 		t.Fatalf("%d bytes are held for 64 transfers of which a byte has come", held)
@@ -358,7 +358,7 @@ func TestRefusedTransferIsNotKept(t *testing.T) {
 	bad := inChunks(ask(1, "no name\x00", ""), 1, 20_000)
 	p.send(bad)
 	p.send(chunk(1, string(make([]byte, 10_000))))
-	if held := cap(p.s.in.transfers[1].data); held != 0 {
+	if held := p.s.in.transfers[1].room(); held != 0 {
 		t.Errorf("%d bytes are held", held)
 	}
 	events := p.send(chunk(1, string(make([]byte, 10_000))))

@@ -26,8 +26,10 @@ type Event struct {
 	RemainingMicros uint64
 	// Metadata is that of an ask or send, of headers, or the header of a reply.
 	Metadata, Trailer []wire.Metadata
-	// Payload aliases the frame, or is a buffer of its own; it may be kept.
+	// Payload aliases the frame, or Memory; it may be kept.
 	Payload []byte
+	// Memory is what Payload is in, if it came in chunks. Whoever gets the event is its user, who may release it.
+	Memory *wire.Buffer
 	// Parts is the payload instead, if it is a large one that came in chunks. Whoever decodes it joins them; the reader of the session should not.
 	Parts    *wire.Parts
 	Encoding wire.Encoding

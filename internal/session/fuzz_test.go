@@ -211,7 +211,7 @@ func bounded(t *testing.T, s *Session) {
 	t.Helper()
 	held := 0
 	for _, p := range s.in.transfers {
-		held += cap(p.data)
+		held += p.room()
 		if uint64(p.held()) > p.got {
 			t.Fatalf("%d bytes are held of a message of which %d have come", p.held(), p.got)
 		}

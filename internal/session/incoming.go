@@ -13,7 +13,7 @@ import (
 
 const (
 	// reservedTransfer is how much room is made, at most, for a transfer before its bytes come. A larger one comes in parts.
-	reservedTransfer = 1 << 20
+	reservedTransfer = wire.MostReused
 	mostPongs        = 16
 	// unreadBytes is how much may wait to be written when the peer sends more. Replies alone never come to it while the
 	// peer keeps to its limit of pending asks: from replyBytes on they are short errors.
@@ -62,9 +62,9 @@ type partial struct {
 	id       uint64
 	size     uint64
 	got      uint64
-	data     []byte      // up to reservedTransfer
-	parts    *wire.Parts // of a larger one
-	unwanted bool        // a reply, or a message of a streaming call, whose bytes are not kept
+	memory   *wire.Buffer // up to reservedTransfer
+	parts    *wire.Parts  // of a larger one
+	unwanted bool         // a reply, or a message of a streaming call, whose bytes are not kept
 }
 
 // Receive takes a frame over. The events are valid until the next call; payloads alias frame, which must not be changed.
@@ -276,7 +276,7 @@ func (in *incoming) newEvent() *Event {
 	}
 	in.events = in.events[:n+1]
 	ev := &in.events[n]
-	if ev.Metadata != nil || ev.Trailer != nil || ev.Status != nil || ev.Parts != nil || ev.Ask != nil || ev.Refused != nil || ev.Service != "" || ev.Stream != nil {
+	if ev.Metadata != nil || ev.Trailer != nil || ev.Status != nil || ev.Parts != nil || ev.Memory != nil || ev.Ask != nil || ev.Refused != nil || ev.Service != "" || ev.Stream != nil {
 		*ev = Event{}
 	} else if ev.Account != nil {
 		ev.Account = nil

@@ -15,8 +15,10 @@ const (
 	batchBytes = 64_000
 	// headRoom is how much of a buffer a head is expected to take.
 	headRoom = 200
-	// ChunkBytes is the largest payload that travels whole, and the size of the chunks of a larger one.
+	// ChunkBytes is the largest payload that travels whole: in a frame of one HTTP/2 DATA frame.
 	ChunkBytes = 15_900
+	// chunkBytes is the size of the chunks of a larger one: a frame of two DATA frames, which gRPC writes at once. Larger ones are copied more often.
+	chunkBytes = 32_300
 	// wholeBytes is the largest payload that a message of a streaming call may have in its envelope, by revision 1. It bounds by how much a peer can
 	// overdraw the window of a call.
 	wholeBytes = 64 << 10
@@ -103,6 +105,8 @@ type Posting struct {
 	Route *Route
 	// Payload is kept if it is longer than ChunkBytes, copied otherwise.
 	Payload []byte
+	// Memory is what Payload is in, if it is kept and that may be used again: the session takes it over if it accepts an ask. Nil if there is none.
+	Memory *wire.Buffer
 	// Encoding is wire.Proto or wire.JSON. JSON is not cut into chunks.
 	Encoding wire.Encoding
 	// Metadata is copied.
@@ -159,7 +163,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		t := &transfer{id: s.nextTransfer(), data: p.Payload, size: len(p.Payload), account: a}
 		a.transfer = t
 		if p.Ask != nil {
-			p.Ask.transfer = t
+			p.Ask.transfer, t.memory = t, p.Memory // that of a send is kept for the report that it was not acknowledged
 		} else if s.out.replay.on {
 			t.send = &Send{Target: p.Target, Metadata: clone(p.Metadata), Encoding: wire.Proto}
 			s.out.sends = append(s.out.sends, t)

@@ -107,7 +107,10 @@ func (s *Session) receiveChunk(size uint64) *Violation {
 		return nil
 	}
 	s.endPartial(p)
-	p.event.Payload, p.event.Parts, p.event.Encoding = p.data, p.parts, wire.Proto
+	p.event.Memory, p.event.Parts, p.event.Encoding = p.memory, p.parts, wire.Proto
+	if p.memory != nil {
+		p.event.Payload = p.memory.Bytes
+	}
 	p.event.RemainingMicros = less(p.event.RemainingMicros, uint64(max(0, in.now.Sub(p.began)/time.Microsecond)))
 	switch {
 	case p.event.Kind == wire.KindMessage:
@@ -132,18 +135,22 @@ func (p *partial) append(piece []byte) {
 		}
 		p.parts.Append(piece)
 		return
-	case p.data == nil:
-		p.data = make([]byte, 0, p.size)
+	case p.memory == nil:
+		p.memory = wire.NewBuffer(int(p.size))
 	}
-	p.data = append(p.data, piece...)
+	p.memory.Bytes = append(p.memory.Bytes, piece...)
 }
 
 // held returns how many bytes of the message are kept.
 func (p *partial) held() int {
-	if p.parts != nil {
+	switch {
+	case p.parts != nil:
 		return p.parts.Len()
+	case p.memory != nil:
+		return len(p.memory.Bytes)
+	default:
+		return 0
 	}
-	return len(p.data)
 }
 
 // receiveAbort takes the abort of a transfer.

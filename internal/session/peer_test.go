@@ -362,3 +362,11 @@ func turn(w *credit.Waiter) bool {
 		return false
 	}
 }
+
+// room returns how much memory a partial message takes, as far as it may be known from its claimed size.
+func (p *partial) room() int {
+	if p.memory == nil {
+		return 0
+	}
+	return cap(p.memory.Bytes)
+}

@@ -18,6 +18,8 @@ type Reply struct {
 	Header, Trailer []wire.Metadata
 	// Payload is kept if it is longer than ChunkBytes, copied otherwise.
 	Payload []byte
+	// Memory is what Payload is in, if it is kept and that may be used again: the session takes it over. Nil if there is none.
+	Memory *wire.Buffer
 	// Encoding is wire.Proto or wire.JSON, or wire.NoPayload beside a status.
 	Encoding wire.Encoding
 }
@@ -38,7 +40,7 @@ func (s *Session) Reply(r *Reply) {
 	}
 	if len(r.Payload) > ChunkBytes && r.Encoding == wire.Proto {
 		kept := *r
-		t := &transfer{data: r.Payload, size: len(r.Payload), isReply: true, reply: &kept}
+		t := &transfer{data: r.Payload, memory: r.Memory, size: len(r.Payload), isReply: true, reply: &kept}
 		s.out.largeReplies += len(r.Payload)
 		s.out.replies = append(s.out.replies, t)
 		return

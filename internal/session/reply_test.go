@@ -120,7 +120,7 @@ func TestAskerBoundsLargeReplies(t *testing.T) {
 	half := string(make([]byte, 30_000))
 	p.send(chunk(2, half))
 	p.send(chunk(1, half))
-	if held := cap(p.s.in.transfers[2].data); held != 0 {
+	if held := p.s.in.transfers[2].room(); held != 0 {
 		t.Errorf("%d bytes of the refused reply are held", held)
 	}
 	if events := p.send(chunk(2, half)); len(events) != 0 {

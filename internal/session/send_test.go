@@ -58,7 +58,7 @@ func TestUnacknowledgedSends(t *testing.T) {
 
 // TestUnacknowledgedChunks: a large send is reported until its last chunk is acknowledged, though its first frame was.
 func TestUnacknowledgedChunks(t *testing.T) {
-	payload := make([]byte, 2*ChunkBytes)
+	payload := make([]byte, 2*chunkBytes)
 	md := []wire.Metadata{{Key: "k", Value: "v"}}
 	for written, want := range []endpoint.Execution{endpoint.NotExecuted, endpoint.NotExecuted, endpoint.NotExecuted, endpoint.MayHaveExecuted} {
 		s := New(limited(), limited())

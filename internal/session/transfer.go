@@ -9,9 +9,10 @@ import (
 
 // transfer is a payload that is being sent in chunks.
 type transfer struct {
-	id      uint64 // 0 for a reply that has not started
-	data    []byte // nil when it has ended
-	size    int    // of data
+	id      uint64       // 0 for a reply that has not started
+	data    []byte       // nil when it has ended
+	memory  *wire.Buffer // that data is in, if it is used again
+	size    int          // of data
 	sent    int
 	account *account // nil for a reply
 	stream  *Stream  // of a message of a streaming call
@@ -44,7 +45,7 @@ func (s *Session) startTransfer(t *transfer) {
 func (s *Session) nextChunk() *wire.Buffer {
 	o := &s.out
 	t := o.transfers[0]
-	n := min(len(t.data)-t.sent, ChunkBytes)
+	n := min(len(t.data)-t.sent, chunkBytes)
 	e := &o.scratch
 	*e = wire.Envelope{Kind: wire.KindChunk, ID: t.id, Payload: t.data[t.sent : t.sent+n]}
 	body := wire.NewBuffer(n + headRoom)
@@ -72,6 +73,10 @@ func (s *Session) abort(t *transfer) {
 func (s *Session) endTransfer(t *transfer) {
 	o := &s.out
 	t.ended, t.data = true, nil // who asked may be waiting for long yet
+	if t.memory != nil {
+		t.memory.Release()
+		t.memory = nil
+	}
 	o.underway--
 	for i, other := range o.transfers {
 		if other == t {

@@ -6,11 +6,17 @@ import (
 	"sync/atomic"
 )
 
-// Buffers of 2^minClass to 2^(minClass+classes-1) bytes are used again.
+// Buffers of 2^minClass to 2^(minClass+classes-1) bytes are used again. From largeClass on they have largeMore bytes more: a large payload of a round size
+// is encoded in a few bytes more than that.
 const (
-	minClass = 9
-	classes  = 9
+	minClass   = 9
+	classes    = 12
+	largeClass = 9
+	largeMore  = 8 << 10
 )
+
+// MostReused is the size of the largest buffers that are used again. To make one takes about as long as to write and read 64 KiB.
+const MostReused = 1<<(minClass+classes-1) + largeMore
 
 var buffers [classes]sync.Pool
 
@@ -27,6 +33,9 @@ type Buffer struct {
 // NewBuffer returns an empty buffer with room for size bytes, and at most twice as many, that has one user.
 func NewBuffer(size int) *Buffer {
 	class := max(0, bits.Len(uint(max(size, 1)-1))-minClass)
+	if class > largeClass && size <= roomOf(class-1) {
+		class--
+	}
 	if class >= classes {
 		b := &Buffer{Bytes: make([]byte, 0, size), class: -1}
 		b.users.Store(1)
@@ -34,10 +43,18 @@ func NewBuffer(size int) *Buffer {
 	}
 	b, ok := buffers[class].Get().(*Buffer)
 	if !ok {
-		b = &Buffer{Bytes: make([]byte, 0, 1<<(minClass+class)), class: class}
+		b = &Buffer{Bytes: make([]byte, 0, roomOf(class)), class: class}
 	}
 	b.users.Store(1)
 	return b
+}
+
+// roomOf returns how large the buffers of a class are.
+func roomOf(class int) int {
+	if class >= largeClass {
+		return 1<<(minClass+class) + largeMore
+	}
+	return 1 << (minClass + class)
 }
 
 // Grow returns a buffer with the same bytes and room for more bytes behind them: b itself, or another one instead of it, which

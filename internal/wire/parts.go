@@ -2,8 +2,8 @@ package wire
 
 import "runtime"
 
-// partBytes is the length of a part: that of the largest buffers that are used again. Memory for it is made in no time that anybody notices.
-const partBytes = 1 << (minClass + classes - 1)
+// partBytes is the length of a part: that of a buffer that is used again. Memory for it is made in no time that anybody notices.
+const partBytes = 128 << 10
 
 // Parts is a large payload that comes in pieces. It takes what has come, and one part more, whatever was said of its size. To join the
 // parts takes as long as a copy of them, so it is for whoever decodes the payload, and not for who reads it from the network, whom other
