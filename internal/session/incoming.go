@@ -132,6 +132,7 @@ func (s *Session) receive(now time.Time, frame []byte) ([]Event, *Violation) {
 		s.counters.LateFrames++
 		return nil, nil
 	}
+	delay := answersAckDelay
 	for ; more && !in.bye; envelope, more = body.Next() {
 		if err := in.env.Decode(envelope); err != nil {
 			return in.events, violation("A1", codes.InvalidArgument, "undecodable envelope: %v", err)
@@ -140,14 +141,17 @@ func (s *Session) receive(now time.Time, frame []byte) ([]Event, *Violation) {
 		if v := s.receiveEnvelope(len(envelope)); v != nil {
 			return in.events[:whole], v // the last one may not be complete
 		}
+		if in.env.Kind != wire.KindReply && in.env.Kind != wire.KindReceipt {
+			delay = ackDelay
+		}
 	}
 	in.received = h.Number
 	s.counters.FramesIn++
 	in.unacked += len(frame)
 	if uint64(in.unacked) >= s.peer.ReplayBytes/4 || in.chunks >= ackedChunks && s.out.replay.on {
 		s.out.ackNow = true
-	} else if in.ackAt.IsZero() {
-		in.ackAt = now.Add(ackDelay)
+	} else if at := now.Add(delay); in.ackAt.IsZero() || at.Before(in.ackAt) {
+		in.ackAt = at
 	}
 	return in.events, nil
 }
@@ -233,6 +237,7 @@ func (s *Session) receiveEnvelope(size int) *Violation {
 		s.receiveAbort()
 	case wire.KindBye:
 		in.bye = true
+		s.out.ackNow = true // the peer waits for it, to be gone
 		in.events = append(in.events, Event{Kind: e.Kind, Status: e.Status})
 	default:
 		return violation("A9", codes.Unimplemented, "an envelope of kind %v, which was not agreed to", e.Kind)

@@ -16,6 +16,10 @@ const (
 const (
 	// ackDelay is how long an acknowledgement may wait for a frame that carries it.
 	ackDelay = 25 * time.Millisecond
+	// answersAckDelay is how long it may wait where there are only answers to acknowledge: as long as TCP's. Who asks one thing after the other, of many
+	// peers, would else have one frame more to read and to write for each ask than there are messages. It is not much longer, because what a peer that has
+	// crashed has not acknowledged holds up the shutdown of this Env.
+	answersAckDelay = 200 * time.Millisecond
 	// creditDelay is how long credit may be kept that is less than a quarter of a window.
 	creditDelay = 25 * time.Millisecond
 )

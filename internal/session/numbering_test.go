@@ -88,6 +88,48 @@ func TestAckAfterDelay(t *testing.T) {
 	}
 }
 
+// TestAckOfAnswersAfterDelay: where there are only answers, it may wait for longer.
+func TestAckOfAnswersAfterDelay(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	for range 3 {
+		p.post(asking("b", nil))
+	}
+	p.drain()
+	p.send(reply(1, ""))
+	due := epoch.Add(200 * time.Millisecond)
+	if d := p.s.Deadline(); !d.Equal(due) {
+		t.Fatalf("Deadline = %v, want 200 ms after the answer", d.Sub(epoch))
+	}
+	p.now = epoch.Add(10 * time.Millisecond)
+	p.send(reply(2, ""))
+	if d := p.s.Deadline(); !d.Equal(due) {
+		t.Fatalf("Deadline = %v, want 200 ms after the first answer", d.Sub(epoch))
+	}
+	p.send(reply(3, ""), send("a", "x"))
+	due = p.now.Add(25 * time.Millisecond)
+	if d := p.s.Deadline(); !d.Equal(due) {
+		t.Fatalf("Deadline = %v, want 25 ms after the message", d.Sub(p.now))
+	}
+	p.now = p.now.Add(time.Millisecond)
+	p.send(reply(3, "again"))
+	if d := p.s.Deadline(); !d.Equal(due) {
+		t.Fatal("an answer after a message puts the ack off")
+	}
+	p.s.Tick(due)
+	if w := p.next(); w == nil || w.Ack != 4 {
+		t.Fatalf("after 25 ms: %+v, want ack 4", w)
+	}
+}
+
+// TestByeIsAcknowledgedAtOnce: who is about to be gone waits for that.
+func TestByeIsAcknowledgedAtOnce(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	p.send(&wire.Envelope{Kind: wire.KindBye})
+	if w := p.next(); w == nil || w.Ack != 1 {
+		t.Fatalf("after a bye: %+v, want ack 1", w)
+	}
+}
+
 func TestAckAfterQuarterOfReplayWindow(t *testing.T) {
 	p := newPeer(t, limited(), limited(func(l *Limits) { l.ReplayBytes = 4000 }))
 	sent := 0
