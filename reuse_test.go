@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"weak"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/parley-rpc/parley/endpoint"
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
@@ -101,7 +103,11 @@ func TestFuturesDoNotKeepEachOther(t *testing.T) {
 			if _, err := f.Wait(soon(t)); err != nil {
 				t.Fatal(err)
 			}
-			over = append(over, weak.Make(f))
+			failed := ref.Hi.Ask(metadata.AppendToOutgoingContext(soon(t), "no key!", ""), &sayhiv1.HiRequest{})
+			if _, err := failed.Wait(soon(t)); !errors.Is(err, endpoint.ErrInvalid) {
+				t.Fatalf("an ask with bad metadata got %v", err)
+			}
+			over = append(over, weak.Make(f), weak.Make(failed))
 		}
 	}
 	ask()
@@ -121,7 +127,7 @@ func TestFuturesDoNotKeepEachOther(t *testing.T) {
 		}
 	}
 	if n := kept(); n > 1 {
-		t.Errorf("%d futures of %d are in memory when nobody has them any more", n, many)
+		t.Errorf("%d futures of %d are in memory when nobody has them any more", n, len(over))
 	}
 	close(w.goOn)
 	if _, err := long.Wait(soon(t)); err != nil {
@@ -180,4 +186,83 @@ func TestNameIsUsedAgain(t *testing.T) {
 		}
 	}
 	end(t, caller, host)
+}
+
+// holding is an endpoint whose handlers drop their request, let the next one run, and wait.
+type holding struct {
+	sayhiv1parley.UnimplementedSayHi
+	began chan struct{}
+	goOn  chan struct{}
+}
+
+func (h holding) Hi(ctx context.Context, _ *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+	if err := endpoint.Release(ctx); err != nil {
+		return nil, err
+	}
+	h.began <- struct{}{}
+	<-h.goOn
+	return &sayhiv1.HiReply{}, nil
+}
+
+// TestHandlersDoNotKeepLargeRequests: what a large message came in is used again, or collected, while its handler runs. So it is in a relay.
+func TestHandlersDoNotKeepLargeRequests(t *testing.T) {
+	for _, relayed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("relayed %t", relayed), func(t *testing.T) {
+			leaktest.Check(t)
+			const many, size = 40, 500_000
+			h := holding{began: make(chan struct{}), goOn: make(chan struct{})}
+			listener, _ := hosting(t)
+			host := listener
+			if relayed {
+				host = newEnv(t)
+				if _, err := host.Lookup(soon(t), "parley://hi@"+listener.Address(), ""); err != nil { // there is a session to relay by
+					t.Fatal(err)
+				}
+			}
+			hosted, err := sayhiv1parley.RegisterSayHi(soon(t), host, "holding", h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			target := hosted.Ref()
+			if relayed {
+				if target, err = target.WithVia(listener.Address()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			caller := newEnv(t)
+			bound, err := caller.LookupRef(soon(t), target, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ref := sayhiv1parley.NewSayHi(bound)
+			before := heap()
+			var futures []*endpoint.Future[sayhiv1.HiReply]
+			for range many {
+				futures = append(futures, ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: strings.Repeat("x", size)}))
+				<-h.began
+				heap() // pools let go of what they have, so that only who still has it keeps it
+			}
+			most := before + many*size/4
+			now := heap()
+			for range 100 { // the last one may still be on its way through the relay
+				if now <= most {
+					break
+				}
+				now = heap()
+			}
+			if now > most {
+				t.Errorf("%d handlers of messages of %d bytes, which they have dropped, keep %d bytes", many, size, now-before)
+			}
+			close(h.goOn)
+			for _, f := range futures {
+				if _, err := f.Wait(soon(t)); err != nil {
+					t.Error(err)
+				}
+			}
+			if relayed {
+				end(t, host)
+			}
+			end(t, caller, listener)
+		})
+	}
 }

@@ -2,8 +2,8 @@ package client
 
 import "sync"
 
-// askStore makes the asks of futures, some at a time: that is cheaper, and what an ask keeps alive when it is over is next to nothing. Unlike those of
-// synchronous asks they are not used again, as a future may look for its ask at any time, to abandon it.
+// askStore makes the asks of futures, some at a time: that is cheaper, and one that is over keeps nothing but itself. Unlike those of synchronous asks they
+// are not used again, as a future may look for its ask at any time, to abandon it.
 type askStore struct {
 	spare sync.Pool // of *[]remoteAsk
 }

@@ -20,9 +20,9 @@ func (c *Client) Lookup(ctx context.Context, ref endpoint.Ref, service string) *
 		return err
 	}
 	done := make(endpoint.Outcome, 1)
-	a := &remoteAsk{link: l}
-	a.ask.Done = done
-	a.ask.Expires = expires
+	a := &remoteAsk{done: done}
+	a.link.Store(l)
+	a.ask.Done, a.ask.Expires = a, expires
 	if err := l.Lookup(&a.ask, envID, ref.Name(), service); err != nil {
 		return err
 	}

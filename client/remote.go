@@ -132,9 +132,9 @@ func (r *remote) Ask(ctx context.Context, q endpoint.Request, done endpoint.Comp
 	default:
 		a = r.client.asks.next()
 	}
-	a.ask.Done, a.ask.Shares = done, q.Shares
+	a.ask.Done, a.done, a.ask.Shares = a, done, q.Shares
 	if err := r.post(ctx, &q, a); err != nil {
-		done.Complete(endpoint.Response{Err: err})
+		a.Complete(endpoint.Response{Err: err})
 	}
 	return a
 }
@@ -142,16 +142,25 @@ func (r *remote) Ask(ctx context.Context, q endpoint.Request, done endpoint.Comp
 // remoteAsk is an ask that is pending in a session.
 type remoteAsk struct {
 	ask  session.Ask
-	link *link.Link // nil if there was none
+	done endpoint.Completion
+	link atomic.Pointer[link.Link] // nil if there is none, or the ask is over
+}
+
+// Complete implements endpoint.Completion. Asks are made some at a time, so that one that waits for long keeps the others: they keep nothing else.
+func (a *remoteAsk) Complete(r endpoint.Response) {
+	done := a.done
+	a.done = nil
+	a.link.Store(nil)
+	done.Complete(r)
 }
 
 // Reset implements endpoint.Reusable.
-func (a *remoteAsk) Reset() { *a = remoteAsk{} }
+func (a *remoteAsk) Reset() { a.ask = session.Ask{} }
 
 // Abandon implements endpoint.Pending.
 func (a *remoteAsk) Abandon(e *endpoint.Error) {
-	if a.link != nil {
-		a.link.Abandon(&a.ask, e)
+	if l := a.link.Load(); l != nil {
+		l.Abandon(&a.ask, e)
 	}
 }
 
@@ -202,7 +211,8 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	if remaining <= 0 {
 		return expired(setting)
 	}
-	a.link, a.ask.Expires = l, expires
+	a.link.Store(l)
+	a.ask.Expires = expires
 	p.Ask = &a.ask
 	if p.Receipt = q.Receipt; !p.Receipt {
 		p.Started, p.Deadline = now, end

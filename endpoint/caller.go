@@ -58,7 +58,7 @@ type Caller interface {
 	WaitsForItself(ctx context.Context) bool
 	// Go runs f on a goroutine that the Env waits for when it shuts down.
 	Go(f func())
-	// Calls returns what asks use again. It is the same for the life of the Caller, and had better be for all Callers of an Env: few Refs of many are in
+	// Calls returns what asks use again, never nil. It is the same for the life of the Caller, and had better be for all Callers of an Env: few Refs of many are in
 	// use at a time.
 	Calls() *Calls
 	// Peer says where messages go, for errors.

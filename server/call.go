@@ -224,6 +224,7 @@ func (c *call) decode(req proto.Message) (err error) {
 	c.payload = nil
 	if c.frame != nil { // a message that is never decoded leaves it to the garbage collector
 		c.frame.Release()
+		c.frame = nil // the handler may take long, and the buffer may be a large one
 	}
 	if err == nil {
 		c.told.InPayload(req, size)

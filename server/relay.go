@@ -214,6 +214,7 @@ func (m *relayed) pass() {
 	p := &session.Posting{
 		Target:   wire.Target{Endpoint: m.event.To.Endpoint, Method: m.event.To.Method},
 		Payload:  m.payload(),
+		Memory:   m.event.Memory,
 		Encoding: m.event.Encoding,
 		Metadata: m.event.Metadata,
 	}
@@ -249,7 +250,7 @@ func (m *relayed) pass() {
 	if m.stream != nil {
 		m.passMessages(to)
 	}
-	m.event.Payload, m.event.Parts = nil, nil // its credit returns now, and the answer may take long
+	m.event.Payload, m.event.Memory, m.event.Parts = nil, nil, nil // its credit returns now, and the answer may take long
 	if m.cancelled.Load() {
 		m.CancelCall(nil) // the first one may have come too early
 	}

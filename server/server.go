@@ -144,6 +144,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			return s.abort(all[i:])
 		}
 	}
+	select {
+	case <-s.workers.Gone(): // which have nothing left to do
+	case <-ctx.Done():
+	}
 	return nil
 }
 
@@ -167,7 +171,7 @@ func (s *Server) abort(left []*hosted) error {
 // End ends the contexts of all handlers and waits, until ctx ends, for what the server started.
 func (s *Server) End(ctx context.Context) {
 	s.hard(&endpoint.Error{Reason: endpoint.ReasonEnvStopped})
-	for _, end := range append(s.endRelays(), s.crew.gone(), s.workers.Gone()) { // the end of all links ends them
+	for _, end := range append(s.endRelays(), s.crew.gone()) { // the end of all links ends them
 		select {
 		case <-end:
 		case <-ctx.Done():

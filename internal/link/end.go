@@ -167,7 +167,7 @@ func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 	l.timer.Stop()
 	l.mu.Unlock()
 	for _, u := range asks {
-		u.Ask.Complete(endpoint.Response{Err: why.At(u.Phase, u.Execution)})
+		u.Ask.Done.Complete(endpoint.Response{Err: why.At(u.Phase, u.Execution)})
 	}
 	if len(sends) > 0 {
 		l.handler.Unacknowledged(l, sends, e)

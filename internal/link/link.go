@@ -299,7 +299,7 @@ func (l *Link) Abandon(a *session.Ask, err *endpoint.Error) {
 	l.changed()
 	l.mu.Unlock()
 	if pending {
-		u.Ask.Complete(endpoint.Response{Err: err.At(u.Phase, u.Execution)})
+		u.Ask.Done.Complete(endpoint.Response{Err: err.At(u.Phase, u.Execution)})
 	}
 }
 
@@ -418,7 +418,7 @@ func (l *Link) tick() {
 		c.lost(ended("the stream is dead: "+verdict.Dead, nil), status.Error(codes.Unavailable, verdict.Dead))
 	}
 	for _, u := range expired {
-		u.Ask.Complete(endpoint.Response{Err: &endpoint.Error{
+		u.Ask.Done.Complete(endpoint.Response{Err: &endpoint.Error{
 			Reason: endpoint.ReasonTimeout, Phase: u.Phase, Execution: u.Execution, Setting: "parley.WithAskTimeout",
 		}})
 	}

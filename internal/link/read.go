@@ -117,7 +117,7 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 			default:
 				unused = false
 			}
-			ev.Ask.Complete(r)
+			ev.Ask.Done.Complete(r)
 		case wire.KindCancel:
 			flush(i)
 			l.cancel(ev.ID)
@@ -150,7 +150,8 @@ const mostCopies = 1 << 10
 // roomForCopies returns how much room is to be made for copies of the first reply of events and those that follow it.
 func roomForCopies(events []session.Event) int {
 	room := len(events[0].Payload)
-	for _, ev := range events[1:] {
+	for i := range events[1:] {
+		ev := &events[i+1]
 		if ev.Ask == nil || ev.Ask.Shares || room+len(ev.Payload) > mostCopies {
 			break
 		}
@@ -219,7 +220,7 @@ func (c *Carrier) halfClosed() {
 	l.changed()
 	l.mu.Unlock()
 	for _, u := range asks {
-		u.Ask.Complete(endpoint.Response{Err: why.At(u.Phase, u.Execution)})
+		u.Ask.Done.Complete(endpoint.Response{Err: why.At(u.Phase, u.Execution)})
 	}
 	for i := range events {
 		l.stream(&events[i], nil)

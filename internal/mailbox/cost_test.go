@@ -70,11 +70,12 @@ func TestIdleBoxIsSmall(t *testing.T) {
 		return stats.HeapAlloc
 	}
 	all := make([]*Box[any], boxes)
-	handle := func(Turn, any) {}
+	ws := NewWorkers(func(Turn, any) {}) // as an Env has them
 	burst := make([]any, 100)
 	before := heap()
 	for i := range all {
-		all[i] = New(Config{}, handle)
+		all[i] = new(Box[any])
+		all[i].Init(Config{}, ws)
 		all[i].Post(burst...)
 		waitIdle(all[i])
 	}

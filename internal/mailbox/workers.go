@@ -9,8 +9,8 @@ import (
 //
 // A worker that has done all that one box has for it goes on with the next that has something to do, so that one goroutine does what comes
 // to many boxes at once, as long as no handler waits for anything. Nobody can know beforehand that none does: where there is more to do,
-// another worker is always on its way, which hires the next one when it comes. So a handler that waits holds up nobody, and there are never
-// more workers than handlers, and one.
+// another worker is always on its way, which hires the next one when it comes. So a handler that waits holds up nobody, and there are few
+// more workers than handlers at work.
 type Workers[T any] struct {
 	handle func(Turn, T)
 

@@ -21,12 +21,12 @@ func NewBuffer() Buffer { return Buffer{pool.Get().(*[]byte)} }
 // Free gives the buffer back. What Marshal returned must not be used any more, unless it is in memory of its own.
 func (b Buffer) Free() { pool.Put(b.b) }
 
-// Marshal encodes m into the buffer, or, if it is larger than session.ChunkBytes, into memory of its own, which has one user; memory is nil otherwise.
+// Marshal encodes m into the buffer, or, if it is larger than session.MostWhole, into memory of its own, which has one user; memory is nil otherwise.
 func (b Buffer) Marshal(m proto.Message) (encoded []byte, memory *wire.Buffer, err error) {
 	options := proto.MarshalOptions{}
 	size := options.Size(m)
 	options.UseCachedSize = true
-	if size > session.ChunkBytes {
+	if size > session.MostWhole {
 		memory = wire.NewBuffer(size)
 		encoded, err = options.MarshalAppend(memory.Bytes, m)
 		memory.Bytes = encoded

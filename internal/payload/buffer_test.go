@@ -11,7 +11,7 @@ import (
 
 // TestMarshal: what a session copies is in the buffer, what it keeps is not.
 func TestMarshal(t *testing.T) {
-	for _, size := range []int{0, 1, 5000, session.ChunkBytes - 4, session.ChunkBytes, 1 << 20} {
+	for _, size := range []int{0, 1, 5000, session.MostWhole - 4, session.MostWhole, 1 << 20} {
 		m := wrapperspb.Bytes(make([]byte, size))
 		b := NewBuffer()
 		encoded, memory, err := b.Marshal(m)
@@ -23,7 +23,7 @@ func TestMarshal(t *testing.T) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
 		shared := len(encoded) > 0 && cap(*b.b) > 0 && &encoded[0] == &(*b.b)[:1][0]
-		if kept := len(encoded) > session.ChunkBytes; shared == kept && len(encoded) > 0 {
+		if kept := len(encoded) > session.MostWhole; shared == kept && len(encoded) > 0 {
 			t.Errorf("%d bytes: in the buffer: %v, want %v", size, shared, !kept)
 		} else if kept && (memory == nil || &memory.Bytes[0] != &encoded[0]) || !kept && memory != nil {
 			t.Errorf("%d bytes: not in memory of its own", size)

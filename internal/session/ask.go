@@ -29,13 +29,6 @@ type Ask struct {
 	prev, next *Ask
 }
 
-// Complete tells Done the outcome, and forgets it: asks that were made together keep each other in memory, but not what others wait for.
-func (a *Ask) Complete(r endpoint.Response) {
-	done := a.Done
-	a.Done = nil
-	done.Complete(r)
-}
-
 // answer returns what kind of answer a waits for.
 func (a *Ask) answer() wire.Kind {
 	switch {

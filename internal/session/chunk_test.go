@@ -147,7 +147,7 @@ func TestTransfersTakeTurns(t *testing.T) {
 }
 
 func TestExactSizes(t *testing.T) {
-	for _, size := range []int{0, 1, ChunkBytes - 1, ChunkBytes, ChunkBytes + 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, 2*chunkBytes - 1, 2 * chunkBytes, 2*chunkBytes + 1} {
+	for _, size := range []int{0, 1, MostWhole - 1, MostWhole, MostWhole + 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, 2*chunkBytes - 1, 2 * chunkBytes, 2*chunkBytes + 1} {
 		p := newPair(t, limited(), limited())
 		payload := large(3)[:size]
 		p.side[0].Post(asking("x", payload))

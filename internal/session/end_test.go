@@ -64,7 +64,7 @@ func TestEndSaysWhatMayHaveExecuted(t *testing.T) {
 		p.post(q)
 		return q.Ask
 	}
-	whole := post(make([]byte, ChunkBytes+1))
+	whole := post(make([]byte, MostWhole+1))
 	p.drain()
 	written := post(nil)
 	lookup := &Ask{Done: noReply{}}
@@ -72,7 +72,7 @@ func TestEndSaysWhatMayHaveExecuted(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.next()
-	begun := post(make([]byte, 3*ChunkBytes))
+	begun := post(make([]byte, 3*MostWhole))
 	p.next()
 	p.next()
 	q := asking("b", nil)
@@ -178,7 +178,7 @@ func TestReplyAfterTheEnd(t *testing.T) {
 // TestEndForgetsLargeMessages: Refs and futures keep a session that is over, and it keeps nothing large.
 func TestEndForgetsLargeMessages(t *testing.T) {
 	p := newPair(t, limited(), limited())
-	q := asking("a", make([]byte, 20*ChunkBytes))
+	q := asking("a", make([]byte, 20*MostWhole))
 	if ok, err := p.side[0].Post(q); !ok {
 		t.Fatal(err)
 	}

@@ -15,8 +15,8 @@ const (
 	batchBytes = 64_000
 	// headRoom is how much of a buffer a head is expected to take.
 	headRoom = 200
-	// ChunkBytes is the largest payload that travels whole: in a frame of one HTTP/2 DATA frame.
-	ChunkBytes = 15_900
+	// MostWhole is the largest payload that travels whole: in a frame of one HTTP/2 DATA frame.
+	MostWhole = 15_900
 	// chunkBytes is the size of the chunks of a larger one: a frame of two DATA frames, which gRPC writes at once. Larger ones are copied more often.
 	chunkBytes = 32_300
 	// wholeBytes is the largest payload that a message of a streaming call may have in its envelope, by revision 1. It bounds by how much a peer can
@@ -103,9 +103,9 @@ type Posting struct {
 	// Route may be the route that an earlier posting took, of any session: it need not be looked up if it leads there. Post sets it to the one that it
 	// takes.
 	Route *Route
-	// Payload is kept if it is longer than ChunkBytes, copied otherwise.
+	// Payload is kept if it is longer than MostWhole, copied otherwise.
 	Payload []byte
-	// Memory is what Payload is in, if it is kept and that may be used again: the session takes it over if it accepts an ask. Nil if there is none.
+	// Memory is what Payload is in, if it is kept and that may be used again: the session takes it over with the posting. Nil if there is none.
 	Memory *wire.Buffer
 	// Encoding is wire.Proto or wire.JSON. JSON is not cut into chunks.
 	Encoding wire.Encoding
@@ -132,7 +132,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		p.Route = r
 	}
 	a := r.account
-	large := len(p.Payload) > ChunkBytes && p.Encoding == wire.Proto
+	large := len(p.Payload) > MostWhole && p.Encoding == wire.Proto
 	if a.window.Waiters.Blocks(p.Waiter) || !s.mayStart(a, large) {
 		if p.Waiter != nil {
 			a.window.Waiters.Join(p.Waiter)
@@ -160,10 +160,10 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		e.Text, e.Target = true, p.Target
 	}
 	if large {
-		t := &transfer{id: s.nextTransfer(), data: p.Payload, size: len(p.Payload), account: a}
+		t := &transfer{id: s.nextTransfer(), data: p.Payload, memory: p.Memory, size: len(p.Payload), account: a}
 		a.transfer = t
 		if p.Ask != nil {
-			p.Ask.transfer, t.memory = t, p.Memory // that of a send is kept for the report that it was not acknowledged
+			p.Ask.transfer = t
 		} else if s.out.replay.on {
 			t.send = &Send{Target: p.Target, Metadata: clone(p.Metadata), Encoding: wire.Proto}
 			s.out.sends = append(s.out.sends, t)

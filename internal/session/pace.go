@@ -8,7 +8,7 @@ const (
 	leastAhead = 256 << 10
 	// ackedChunks is after how many bytes of chunks this side acknowledges them, sooner than it must: often enough that a sender that is allowed
 	// leastAhead does not come to a halt.
-	ackedChunks = leastAhead / 4
+	ackedChunks = 3 * chunkBytes
 	// lateAck is by how much longer than the network needs an acknowledgement takes for which the peer has waited, as it may, until ackDelay was over.
 	lateAck = ackDelay * 4 / 5
 	// forgetPace is after how long a time is not believed any more that no acknowledgement has come near to.

@@ -27,7 +27,7 @@ func TestChunksWait(t *testing.T) {
 		}
 		return bytes
 	}
-	if n := write(); n < leastAhead || n > leastAhead+2*ChunkBytes {
+	if n := write(); n < leastAhead || n > leastAhead+2*MostWhole {
 		t.Fatalf("%d bytes were written without an acknowledgement, want about %d", n, leastAhead)
 	}
 	if a.HasFrame() {

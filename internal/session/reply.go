@@ -16,7 +16,7 @@ type Reply struct {
 	// Status is nil for OK.
 	Status          *spb.Status
 	Header, Trailer []wire.Metadata
-	// Payload is kept if it is longer than ChunkBytes, copied otherwise.
+	// Payload is kept if it is longer than MostWhole, copied otherwise.
 	Payload []byte
 	// Memory is what Payload is in, if it is kept and that may be used again: the session takes it over. Nil if there is none.
 	Memory *wire.Buffer
@@ -38,7 +38,7 @@ func (s *Session) Reply(r *Reply) {
 	if e := s.refuseReply(r); e != nil {
 		*r = Reply{ID: r.ID, Status: e.GRPCStatus().Proto()}
 	}
-	if len(r.Payload) > ChunkBytes && r.Encoding == wire.Proto {
+	if len(r.Payload) > MostWhole && r.Encoding == wire.Proto {
 		kept := *r
 		t := &transfer{data: r.Payload, memory: r.Memory, size: len(r.Payload), isReply: true, reply: &kept}
 		s.out.largeReplies += len(r.Payload)

@@ -23,7 +23,7 @@ func TestUnacknowledgedSends(t *testing.T) {
 	p.now = p.now.Add(ackDelay)
 	p.side[1].Tick(p.now)
 	p.settle()
-	large := make([]byte, 3*ChunkBytes)
+	large := make([]byte, 3*MostWhole)
 	post("written", []byte("text"))
 	post("half", large)
 	s.NextFrame(p.now)

@@ -94,7 +94,7 @@ func (f *frames) asked(m *message) {
 func (f *frames) sent(key mailboxKey, m *message, transfer uint64) {
 	m.unwritten = max(1, m.size())
 	f.sends[key] = append(f.sends[key], m)
-	if m.size() > ChunkBytes {
+	if m.size() > MostWhole {
 		f.begun(transfer, m)
 	}
 }
@@ -366,7 +366,7 @@ func (s *sim) unacknowledged(e *end) {
 		for i, r := range all[len(all)-len(missing):] { // what comes before has arrived, and its acknowledgement has not
 			m := missing[i]
 			s.lostSends++
-			if r.Payload != nil && !bytes.Equal(r.Payload, m.payload) || r.Payload == nil && m.size() <= ChunkBytes {
+			if r.Payload != nil && !bytes.Equal(r.Payload, m.payload) || r.Payload == nil && m.size() <= MostWhole {
 				s.failf("%s reports a send to %v that is not the next", e, key)
 			}
 			if m.unsent = m.unwritten > 0; m.unsent != (r.Execution == endpoint.NotExecuted) {

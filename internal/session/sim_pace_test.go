@@ -5,7 +5,7 @@ func (s *sim) someAhead() int {
 	if s.r.IntN(2) == 0 {
 		return leastAhead
 	}
-	return 1 + s.r.IntN(4*ChunkBytes)
+	return 1 + s.r.IntN(4*MostWhole)
 }
 
 // paced checks, after a frame was made, that its chunk was one that might be written. before is what the session knew then.

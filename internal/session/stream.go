@@ -47,14 +47,14 @@ func errStreamOver() *endpoint.Error {
 }
 
 // PostMessage accepts one message of st, if there is room. If not, w, unless it is nil, keeps its place; PostMessage is to be called again when it
-// gets its turn, or LeaveStream. The payload is kept if it is longer than ChunkBytes, copied otherwise. An error is final.
+// gets its turn, or LeaveStream. The payload is kept if it is longer than MostWhole, copied otherwise. An error is final.
 func (s *Session) PostMessage(st *Stream, payload []byte, encoding wire.Encoding, w *credit.Waiter) (accepted bool, err *endpoint.Error) {
 	if err := s.refuseStreamMessage(st, len(payload), encoding); err != nil {
 		s.LeaveStream(st, w)
 		return false, err
 	}
 	a := &st.out
-	large := len(payload) > ChunkBytes && encoding == wire.Proto
+	large := len(payload) > MostWhole && encoding == wire.Proto
 	if a.window.Waiters.Blocks(w) || !s.mayStart(a, large) {
 		if w != nil {
 			a.window.Waiters.Join(w)

@@ -361,9 +361,9 @@ func TestReplayedCall(t *testing.T) {
 		}
 		a, st := p.open(0)
 		p.say(0, a.Stream, []byte("1"))
-		p.say(0, a.Stream, make([]byte, 3*ChunkBytes))
+		p.say(0, a.Stream, make([]byte, 3*MostWhole))
 		p.side[0].HalfClose(a.Stream)
-		p.say(1, st, make([]byte, 3*ChunkBytes))
+		p.say(1, st, make([]byte, 3*MostWhole))
 		for range lost {
 			p.side[0].NextFrame(p.now)
 			p.side[1].NextFrame(p.now)
@@ -380,7 +380,7 @@ func TestReplayedCall(t *testing.T) {
 		}
 		p.settle()
 		atA, atB := p.taken(0), p.taken(1)
-		if len(atA) != 2 || atA[1].Kind != wire.KindEnd || len(atA[0].Payload) != 3*ChunkBytes {
+		if len(atA) != 2 || atA[1].Kind != wire.KindEnd || len(atA[0].Payload) != 3*MostWhole {
 			t.Errorf("%d frames lost: %v came to the caller, want a message and the end", lost, kinds(atA))
 		}
 		if got := kinds(atB); !over && (len(got) < 2 || string(atB[0].Payload) != "1" || got[1] != wire.KindMessage) || over && len(got) > 0 {

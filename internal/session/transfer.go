@@ -73,7 +73,7 @@ func (s *Session) abort(t *transfer) {
 func (s *Session) endTransfer(t *transfer) {
 	o := &s.out
 	t.ended, t.data = true, nil // who asked may be waiting for long yet
-	if t.memory != nil {
+	if t.memory != nil {        // chunks are copies; what the end of the session leaves of it is reported, and not released
 		t.memory.Release()
 		t.memory = nil
 	}

@@ -6,17 +6,20 @@ import (
 	"sync/atomic"
 )
 
-// Buffers of 2^minClass to 2^(minClass+classes-1) bytes are used again. From largeClass on they have largeMore bytes more: a large payload of a round size
-// is encoded in a few bytes more than that.
+// Buffers of some sizes, the classes, are used again: of 2^minClass bytes, and from one to the next twice as many, as long as they may be frames. Larger ones
+// are for payloads. Of these there are four sizes from one power of two to the next, so that little is wasted, each with largeMore bytes more: a payload of
+// a round size is encoded in a few bytes more than that.
 const (
 	minClass   = 9
-	classes    = 12
-	largeClass = 9
+	doubling   = 9 // classes
+	steps      = 4
+	classes    = doubling + 3*steps
+	mostFrames = 1 << (minClass + doubling - 1)
 	largeMore  = 8 << 10
 )
 
 // MostReused is the size of the largest buffers that are used again. To make one takes about as long as to write and read 64 KiB.
-const MostReused = 1<<(minClass+classes-1) + largeMore
+const MostReused = 1<<20 + largeMore
 
 var buffers [classes]sync.Pool
 
@@ -30,13 +33,11 @@ type Buffer struct {
 	users atomic.Int32
 }
 
-// NewBuffer returns an empty buffer with room for size bytes, and at most twice as many, that has one user.
+// NewBuffer returns an empty buffer that has one user, with room for size bytes and at most twice as many; above 128 KiB at most a quarter more, and
+// largeMore.
 func NewBuffer(size int) *Buffer {
-	class := max(0, bits.Len(uint(max(size, 1)-1))-minClass)
-	if class > largeClass && size <= roomOf(class-1) {
-		class--
-	}
-	if class >= classes {
+	class := classOf(size)
+	if class == classes {
 		b := &Buffer{Bytes: make([]byte, 0, size), class: -1}
 		b.users.Store(1)
 		return b
@@ -49,12 +50,25 @@ func NewBuffer(size int) *Buffer {
 	return b
 }
 
+// classOf returns the first class whose buffers have that many bytes; classes if there is none.
+func classOf(size int) int {
+	if size <= mostFrames {
+		return max(0, bits.Len(uint(max(size, 1)-1))-minClass)
+	}
+	class := doubling
+	for class < classes && size > roomOf(class) {
+		class++
+	}
+	return class
+}
+
 // roomOf returns how large the buffers of a class are.
 func roomOf(class int) int {
-	if class >= largeClass {
-		return 1<<(minClass+class) + largeMore
+	if class < doubling {
+		return 1 << (minClass + class)
 	}
-	return 1 << (minClass + class)
+	power, step := (class-doubling)/steps, (class-doubling)%steps+1
+	return mostFrames<<power/steps*(steps+step) + largeMore
 }
 
 // Grow returns a buffer with the same bytes and room for more bytes behind them: b itself, or another one instead of it, which

@@ -6,16 +6,29 @@ import (
 )
 
 func TestBufferHasRoom(t *testing.T) {
-	for _, size := range []int{0, 1, 511, 512, 513, 16_384, 100_000, 1 << 17, 1<<17 + 1, 1 << 18, 1<<18 + 100, 1<<18 + largeMore, 1<<18 + largeMore + 1,
-		1 << 19, 1<<19 + 4, 1 << 20, 1<<20 + 4, MostReused, MostReused + 1, 5 << 20} {
-		b := NewBuffer(size)
-		if len(b.Bytes) != 0 || cap(b.Bytes) < size || cap(b.Bytes) > max(2*size+largeMore, 1<<minClass) {
-			t.Errorf("a buffer for %d bytes has %d and room for %d", size, len(b.Bytes), cap(b.Bytes))
+	for class := range classes {
+		for _, size := range []int{roomOf(class) - 1, roomOf(class), roomOf(class) + 1} {
+			b := NewBuffer(size)
+			most := 2 * size
+			if size > mostFrames {
+				most = size + size/steps + largeMore
+			}
+			if len(b.Bytes) != 0 || cap(b.Bytes) < size || cap(b.Bytes) > most {
+				t.Errorf("a buffer for %d bytes has %d and room for %d, want %d at most", size, len(b.Bytes), cap(b.Bytes), most)
+			}
+			if reused := b.class >= 0; reused != (size <= MostReused) {
+				t.Errorf("a buffer for %d bytes is used again: %t", size, reused)
+			}
+			b.Release()
 		}
-		if reused := b.class >= 0; reused != (size <= MostReused) {
-			t.Errorf("a buffer for %d bytes is used again: %t", size, reused)
+	}
+	for _, size := range []int{0, 1} {
+		if b := NewBuffer(size); cap(b.Bytes) != 1<<minClass {
+			t.Errorf("a buffer for %d bytes has room for %d", size, cap(b.Bytes))
 		}
-		b.Release()
+	}
+	if n := roomOf(classes - 1); n != MostReused {
+		t.Errorf("the largest buffers have room for %d bytes, want %d", n, MostReused)
 	}
 }
 
