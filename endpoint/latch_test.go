@@ -15,9 +15,10 @@ func TestLatch(t *testing.T) {
 		if !l.IsSet() {
 			t.Error("not set after Set")
 		}
-		<-l.Done()
-		if l.Done() != l.Done() {
-			t.Error("Done returns different channels")
+		done := l.Done()
+		<-done
+		if l.Done() != done {
+			t.Error("Done returns another channel")
 		}
 	})
 	t.Run("waited for", func(t *testing.T) {
