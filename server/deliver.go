@@ -73,6 +73,7 @@ type delivery struct {
 	shared int     // how many those are
 	into   *hosted // the mailbox of run
 	wanted []receipt
+	copies []byte // room for payloads that are not to keep the frame
 	calls  []call // not used yet
 	left   int    // the most calls that are still to be made
 }
@@ -212,14 +213,20 @@ func (d *delivery) detach() {
 		}
 		return
 	}
-	copied := make([]byte, 0, d.size)
+	if cap(d.copies)-len(d.copies) < d.size || cap(d.copies) > d.size*part {
+		room := d.size
+		if d.left > 0 { // some of the runs that follow have room there, too
+			room *= part
+		}
+		d.copies = make([]byte, 0, room)
+	}
 	for _, c := range d.run {
 		if c.frame != nil {
 			continue // it came in chunks
 		}
-		start := len(copied)
-		copied = append(copied, c.payload...)
-		c.payload = copied[start:len(copied):len(copied)]
+		start := len(d.copies)
+		d.copies = append(d.copies, c.payload...)
+		c.payload = d.copies[start:len(d.copies):len(d.copies)]
 	}
 }
 
