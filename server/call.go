@@ -33,7 +33,7 @@ type call struct {
 	callback *callback    // instead of a message
 	method   *offered
 	payload  []byte       // until it has been decoded
-	parts    *wire.Parts  // the payload instead, if it is large
+	parts    *wire.Parts  // the payload instead, if it is not in one piece yet
 	frame    *wire.Buffer // what payload is a part of: that which brought it, or one of its own; nil if it is not
 	encoding wire.Encoding
 	size     uint32        // what it took of window: no message has 4 GiB

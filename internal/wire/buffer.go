@@ -18,7 +18,7 @@ const (
 	largeMore  = 8 << 10
 )
 
-// MostReused is the size of the largest buffers that are used again. To make one takes about as long as to write and read 64 KiB.
+// MostReused is the size of the largest buffers that are used again.
 const MostReused = 1<<20 + largeMore
 
 var buffers [classes]sync.Pool
