@@ -92,7 +92,7 @@ func newEnv(opts []Option) (*Env, error) {
 	})
 	config.Closing = e.server.IsClosed
 	e.client = client.New(client.Config{
-		Link: config, DialOptions: e.dialOptions(), Go: e.server.Go,
+		Link: config, DialOptions: e.dialOptions(), Go: e.server.Go, Hold: e.server.Hold,
 		ConnectTimeout: e.settings.connectTimeout, AskTimeout: e.settings.askTimeout, QueueTimeout: e.settings.queueTimeout,
 	})
 	return e, nil

@@ -21,6 +21,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/introspect"
+	"github.com/parley-rpc/parley/internal/link"
 )
 
 // Ports that Listen may try. Lower ones need privileges.
@@ -166,7 +167,7 @@ func (e *Env) serve(listener net.Listener) {
 	})
 	options := append([]grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(logging.UnaryServerInterceptor(log, logging.WithLogOnEvents(logging.FinishCall)), recovery.UnaryServerInterceptor(recovered)),
-		grpc.ChainStreamInterceptor(logging.StreamServerInterceptor(log, logging.WithLogOnEvents(logging.FinishCall)), recovery.StreamServerInterceptor(recovered)),
+		grpc.ChainStreamInterceptor(exceptSessions(logging.StreamServerInterceptor(log, logging.WithLogOnEvents(logging.FinishCall))), recovery.StreamServerInterceptor(recovered)),
 		grpc.InitialWindowSize(windowBytes),
 		grpc.InitialConnWindowSize(2 * windowBytes),
 		// A client that is gone without a word is found out, and its session with it. Clients may ask in the same way.
@@ -190,6 +191,17 @@ func (e *Env) serve(listener net.Listener) {
 			e.settings.logger.Error("parley: the gRPC server has failed", "error", err)
 		}
 	}()
+}
+
+// exceptSessions leaves the streams of sessions out of the log of calls: the Env logs sessions, and streams that fail, itself. What the interceptor has of
+// each stream for as long as it lasts, on its stack above all, is 5 KB.
+func exceptSessions(log grpc.StreamServerInterceptor) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		if info.FullMethod == link.Method {
+			return handler(srv, stream)
+		}
+		return log(srv, stream, info, handler)
+	}
 }
 
 // grpcLogger adapts slog to go-grpc-middleware. Streams and calls that end well are of interest to few.

@@ -25,6 +25,8 @@ type Config struct {
 	QueueTimeout time.Duration
 	// Go runs a function on a goroutine that the Env waits for.
 	Go func(func())
+	// Hold has the Env wait until a link is gone.
+	Hold func(*link.Link)
 }
 
 // Client keeps the sessions that an Env has dialled. Its methods may be called concurrently.

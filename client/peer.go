@@ -67,12 +67,13 @@ func (p *peer) connect() {
 		return
 	}
 	close(a.done)
-	c.config.Go(func() { p.keep(l, conn) }) // for as long as the session: it does not need the stack that this one has got by now
+	l.WhenGone(func() { p.forget(l) })
+	c.config.Hold(l)
+	l.Keep(conn, p.conn)
 }
 
-// keep keeps a session until it ends.
-func (p *peer) keep(l *link.Link, conn link.Conn) {
-	l.Keep(conn, p.conn)
+// forget is called when a session is over.
+func (p *peer) forget(l *link.Link) {
 	c := p.client
 	c.mu.Lock()
 	defer c.mu.Unlock()

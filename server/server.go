@@ -63,12 +63,13 @@ type Server struct {
 
 	base time.Time // what the times of arrival are counted from: a time.Time would take three times as much, of each message
 
-	workers *mailbox.Workers[*call] // that run the handlers
-	crew    crew                    // goroutines of Go and of Accept, and links that peers have opened
-	calls   endpoint.Calls          // of the Refs to endpoints of this Env
-	dropped atomic.Uint64
-	late    atomic.Uint64
-	log     *limitedLog
+	workers  *mailbox.Workers[*call] // that run the handlers
+	crew     crew                    // goroutines of Go and of Accept, and links
+	calls    endpoint.Calls          // of the Refs to endpoints of this Env
+	dropped  atomic.Uint64
+	late     atomic.Uint64
+	log      *limitedLog
+	failures *limitedLog // of streams
 }
 
 // New returns a Server with no endpoints.
@@ -85,6 +86,7 @@ func New(c Config) *Server {
 		relays:   make(map[relayKey]*relay),
 		workers:  mailbox.NewWorkers(handle),
 		log:      &limitedLog{logger: c.Logger},
+		failures: &limitedLog{logger: c.Logger},
 	}
 }
 
@@ -114,6 +116,12 @@ func (s *Server) arrival(started time.Time) time.Duration {
 // Go runs f on a goroutine that Shutdown waits for.
 func (s *Server) Go(f func()) {
 	s.crew.goes(f)
+}
+
+// Hold has Shutdown wait until a link is gone.
+func (s *Server) Hold(l *link.Link) {
+	s.crew.join()
+	l.WhenGone(s.crew.leave)
 }
 
 // IsClosed reports whether Shutdown has begun.

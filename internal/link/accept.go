@@ -25,7 +25,7 @@ type opened struct {
 }
 
 // Accept opens the session of a stream that a dialler has begun. The error, a gRPC status, is for the stream's handler to
-// return, like that of the Carrier when it is over. goes runs a function on a goroutine that somebody waits for: it reads the
+// return, like that of the Carrier when it is over. goes runs a function on a goroutine that somebody waits for: one reads the
 // hello, and outlives Accept if none comes.
 func Accept(stream Stream, c *Config, goes func(func())) (*Carrier, error) {
 	first := make(chan opened, 1)
@@ -41,7 +41,15 @@ func Accept(stream Stream, c *Config, goes func(func())) (*Carrier, error) {
 		if o.err != nil {
 			return nil, status.Error(codes.Canceled, "parley: the stream ended before hello")
 		}
-		return accept(stream, c, o.frame)
+		var carrier *Carrier
+		var err error
+		done := make(chan struct{})
+		goes(func() { // the handler waits for as long as the session, and does not need the stack that this takes
+			defer close(done)
+			carrier, err = accept(stream, c, o.frame)
+		})
+		<-done
+		return carrier, err
 	case <-timeout.C:
 		return nil, status.Errorf(codes.DeadlineExceeded, "parley: no hello came in %s", HelloTimeout)
 	case <-c.Table.closed:

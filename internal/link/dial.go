@@ -158,9 +158,9 @@ type opening struct {
 	by      listener          // who has answered
 }
 
-// open opens a stream on cc with a hello, and waits for the answer. ctx bounds that only.
+// open opens a stream on cc with a hello, and waits for the answer. ctx bounds that only, and nothing of it is kept.
 func open(ctx context.Context, cc grpc.ClientConnInterface, hello *parleyv1.Hello) (opening, *endpoint.Error) {
-	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	streamCtx, cancel := context.WithCancel(context.Background())
 	stop := context.AfterFunc(ctx, cancel)
 	fail := func(err error) (opening, *endpoint.Error) {
 		stop()

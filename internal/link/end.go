@@ -91,7 +91,7 @@ func (l *Link) leave(e *endpoint.Error) {
 	}
 }
 
-// goes runs f on a goroutine of the link. The caller holds mu; the session lives.
+// goes runs f on a goroutine of the link. The caller holds mu; the session lives, or the caller is such a goroutine itself.
 func (l *Link) goes(f func()) {
 	l.users++
 	go func() {

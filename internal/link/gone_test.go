@@ -20,8 +20,9 @@ func TestAnIdleSessionHasOneGoroutineASide(t *testing.T) {
 			<-time.After(time.Second)
 			all := make([]byte, 1<<20)
 			all = all[:runtime.Stack(all, true)]
-			if n := strings.Count(string(all), "link.(*Link).goes in goroutine"); n != 2 {
-				t.Errorf("%d goroutines of two idle sides, want two:\n%s", n, all)
+			n := strings.Count(string(all), "link.(*Link).goes in goroutine")
+			if keepers := strings.Count(string(all), "link.(*keeper).await("); n != 3 || keepers != 1 {
+				t.Errorf("%d goroutines of two idle sides, %d of them keepers; want three and one:\n%s", n, keepers, all)
 			}
 			w.cut()
 		}

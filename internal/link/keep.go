@@ -30,44 +30,67 @@ type Conn struct {
 // Connect makes a Conn to an address, or to that which the session was dialled at if it is empty.
 type Connect func(address string) (Conn, *endpoint.Error)
 
-// Keep gives a session that this side has dialled another stream whenever it has lost one, and before it loses one with its connection
-// where that can be foreseen, until it ends; then it waits like Wait. first is the connection of the first stream.
-func (l *Link) Keep(first Conn, connect Connect) {
-	conn, backoff, before := first, NewBackoff(), uint64(0)
-	var others replicas
-	for l.awaitNeed(conn) {
-		life := l.lifetime()
-		if now := l.progress(); now != before {
-			backoff, before = NewBackoff(), now
-		} else if backoff.Pause(life, nil) != nil { // whatever ends streams as soon as they begin is not to be hurried
-			break
-		}
-		conn = l.reattach(life, conn, connect, backoff, &others)
-	}
-	conn.Close()
-	l.Wait()
+// keeper gives a session that this side has dialled its streams. One goroutine of the link at a time does that.
+type keeper struct {
+	link     *Link
+	conn     Conn // of the stream that the session has, or had last
+	connect  Connect
+	backoff  *Backoff
+	progress uint64 // of the session, when it needed a stream last
+	others   replicas
 }
 
-// awaitNeed waits until the session needs another stream than that on conn, and reports false if it ends.
-func (l *Link) awaitNeed(conn Conn) bool {
+// Keep gives a session that this side has dialled another stream whenever it has lost one, and before it loses one with its connection
+// where that can be foreseen, until it ends; then it closes the connection. first is that of the first stream. It does not wait for any of that.
+func (l *Link) Keep(first Conn, connect Connect) {
+	k := &keeper{link: l, conn: first, connect: connect, backoff: NewBackoff()}
+	if !l.keepFrom(k.await) {
+		first.Close()
+	}
+}
+
+// keepFrom runs f on a goroutine of the link, unless the session has ended.
+func (l *Link) keepFrom(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.Live() {
+		return false
+	}
+	l.goes(f)
+	return true
+}
+
+// await waits until the session needs another stream than it has, or ends. What comes then has a goroutine of its own, because all that a
+// session at rest has of its keeper is this one, whose stack should stay small.
+func (k *keeper) await() {
+	l := k.link
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	l.mu.Lock()
 	l.need = cancel
 	if l.needs || !l.Live() {
 		cancel()
 	}
 	l.mu.Unlock()
-	if !leavesReady(ctx, conn.ClientConnInterface) {
+	if !leavesReady(ctx, k.conn.ClientConnInterface) {
 		<-ctx.Done()
 	}
+	cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.need, l.needs = nil, false
-	return l.Live()
+	l.goes(k.renew)
 }
 
-// needStream tells Keep that the session needs another stream, because it has lost its own, or is going to. The caller holds mu.
+// renew gives the session another stream, unless it ends.
+func (k *keeper) renew() {
+	l := k.link
+	if l.Live() && k.reattach() && l.keepFrom(k.await) {
+		return
+	}
+	k.conn.Close()
+}
+
+// needStream tells the keeper that the session needs another stream, because it has lost its own, or is going to. The caller holds mu.
 func (l *Link) needStream() {
 	l.needs = true
 	if l.need != nil {
@@ -101,23 +124,31 @@ func leavesReady(ctx context.Context, cc grpc.ClientConnInterface) bool {
 	return ctx.Err() == nil
 }
 
-// reattach tries to attach until it succeeds or the session, and with it life, ends. It returns the new connection, and closes the old one: after the attach
-// if the stream on it still works, since it carries the session until then.
-func (l *Link) reattach(life context.Context, old Conn, connect Connect, backoff *Backoff, others *replicas) Conn {
-	defer old.Close()
+// reattach tries to attach until it succeeds, or reports false because the session, and with it its lifetime, ends. It closes the old connection after
+// the attach, since a stream on it that still works carries the session until then.
+func (k *keeper) reattach() bool {
+	l := k.link
+	life := l.lifetime()
+	if now := l.progress(); now != k.progress {
+		k.backoff, k.progress = NewBackoff(), now
+	} else if k.backoff.Pause(life, nil) != nil { // whatever ends streams as soon as they begin is not to be hurried
+		return false
+	}
 	denied := 0
 	at := "" // the peer's own address
 	for {
-		conn, err := connect(at)
+		conn, err := k.connect(at)
 		var refusal *parleyv1.Refusal
 		if err == nil {
 			if refusal, err = l.tryAttach(life, conn); err == nil {
-				others.found()
-				return conn
+				k.others.found()
+				k.conn.Close()
+				k.conn = conn
+				return true
 			}
 			conn.Close()
 		}
-		wait := func() bool { return backoff.Pause(life, nil) == nil }
+		wait := func() bool { return k.backoff.Pause(life, nil) == nil }
 		reason := refusal.GetReason()
 		if id := refusal.GetEnvId(); id != "" && id != l.peer.EnvID {
 			reason = parleyv1.Refusal_REASON_WRONG_ENV // whatever another Env says, it says nothing of this session
@@ -128,7 +159,7 @@ func (l *Link) reattach(life context.Context, old Conn, connect Connect, backoff
 		switch reason {
 		case parleyv1.Refusal_REASON_WRONG_ENV:
 			// A peer whose stream still works is not gone: a load balancer has taken it out already.
-			if !l.Attached() && others.gone(conn.Address, l.addresses(), refusal.GetEnvId()) {
+			if !l.Attached() && k.others.gone(conn.Address, l.addresses(), refusal.GetEnvId()) {
 				l.finish(ended("another Env has the address of the peer, which has ended: "+conn.Address, err), nil, false)
 			}
 			at = l.otherAddress(conn.Address)
@@ -145,7 +176,7 @@ func (l *Link) reattach(life context.Context, old Conn, connect Connect, backoff
 			at = ""
 		}
 		if !wait() {
-			return Conn{Close: func() {}}
+			return false
 		}
 	}
 }

@@ -142,8 +142,7 @@ type lasting struct {
 	*testing.T
 	*network
 	dialler, listener *Link
-	own               *recorder // the dialler's
-	keeper            sync.WaitGroup
+	own               *recorder                      // the dialler's
 	connect           func() (Conn, *endpoint.Error) // how the dialler gets further connections; may be changed while it needs none
 }
 
@@ -157,9 +156,7 @@ func newLasting(t *testing.T, change ...func(*session.Limits)) *lasting {
 		t.Fatal(err)
 	}
 	w.listener = <-w.accepted
-	w.keeper.Go(func() {
-		w.dialler.Keep(Conn{ClientConnInterface: w.network, Close: func() {}}, func(string) (Conn, *endpoint.Error) { return w.connect() })
-	})
+	w.dialler.Keep(Conn{ClientConnInterface: w.network, Close: func() {}}, func(string) (Conn, *endpoint.Error) { return w.connect() })
 	return w
 }
 
@@ -210,7 +207,7 @@ func (w *lasting) asks() {
 // end waits for the end of both sides, and checks that each was told of it once.
 func (w *lasting) end() {
 	w.Helper()
-	w.keeper.Wait()
+	w.dialler.Wait()
 	w.wg.Wait()
 	for i, r := range []*recorder{w.own, w.at} {
 		if r.begun != 1 || len(r.ends) != 1 {

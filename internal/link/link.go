@@ -65,7 +65,7 @@ type Link struct {
 	attachAt  []string        // where the peer says that it can be attached to; of the dialling side
 	rotations uint64          // how often a stream took over from one that still worked
 	poison    uint64          // the first frame that was unacknowledged when the last stream ended because of a frame; 0 if it did not
-	attaching bool            // Keep is opening another stream
+	attaching bool            // the keeper is opening another stream
 	closing   bool            // nothing is accepted; the writer ends the stream when all is written
 	halfway   bool            // the dialler has half-closed: end when all is answered
 	reading   bool            // there is a reader
@@ -81,8 +81,8 @@ type Link struct {
 	cut       bool            // the session has ended before the peer had all; set before over is closed
 	crowded   bool            // the table keeps too much since this link has told it how much it keeps
 	needs     bool            // the session needs another stream
-	need      func()          // tells Keep so, or that the session has ended; nil while it does not wait for that
-	life      context.Context // ends with the session; nil until Keep needs it
+	need      func()          // tells the keeper so, or that the session has ended; nil while it does not wait for that
+	life      context.Context // ends with the session; nil until the keeper needs it
 	endLife   func()          // ends life; nil if that is
 	users     int             // goroutines of the link, and the session until its end has been told
 	whenGone  func()          // called when there are no users any more; nil for nothing

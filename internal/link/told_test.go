@@ -135,8 +135,7 @@ func TestReadersHandOnInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn := Conn{ClientConnInterface: n, Close: func() {}}
-		var keeper sync.WaitGroup
-		keeper.Go(func() { l.Keep(conn, func(string) (Conn, *endpoint.Error) { return conn, nil }) })
+		l.Keep(conn, func(string) (Conn, *endpoint.Error) { return conn, nil })
 		for _, text := range []string{"1", "2"} {
 			if err := l.Post(t.Context(), sending("a", []byte(text)), PostOptions{}); err != nil {
 				t.Fatal(err)
@@ -148,7 +147,7 @@ func TestReadersHandOnInOrder(t *testing.T) {
 		}
 		<-time.After(5 * time.Second)
 		l.Kill(errClosed)
-		keeper.Wait()
+		l.Wait()
 		n.killAll()
 		if want := []string{"1", "2"}; !slices.Equal(h.got, want) {
 			t.Errorf("handed on were %q, want %q", h.got, want)
