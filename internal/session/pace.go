@@ -6,6 +6,9 @@ const (
 	// leastAhead is how many bytes of chunks may always be unacknowledged. It is what a small message waits for that comes behind them, 0.1 ms at
 	// 10 Gbit/s, and enough for a connection within a machine or a rack.
 	leastAhead = 128 << 10
+	// firstTimes is how many times the least may be unacknowledged on a stream of which nothing is known: where acknowledgements take long, each
+	// doubling more costs a message one more round trip.
+	firstTimes = 2
 	// ackedChunks is after how many bytes of chunks this side acknowledges them, sooner than it must: often enough that a sender that is allowed
 	// leastAhead does not come to a halt.
 	ackedChunks = 3 * chunkBytes
@@ -20,7 +23,7 @@ const (
 // how often the peer acknowledges, of which nothing is known beforehand. So the window grows while it holds chunks up and acknowledgements take
 // about the shortest time that one has taken, for then nothing queues anywhere; and it shrinks when they take several times that. What a small
 // message waits for is thus a few times the delay of the connection, or leastAhead. At 10 Gbit/s and 1 ms the window grows to some 2 MiB, in
-// four round trips; before, a first message is held up. The replay window bounds it, too.
+// three round trips; before, a first message is held up. The replay window bounds it, too.
 //
 // A peer that acknowledges only when it must, after a quarter of the replay window or 25 ms, is taken for a connection of that delay until its
 // acknowledgements come sooner.
@@ -37,7 +40,7 @@ type pace struct {
 	near     time.Time     // when one has last taken little more
 }
 
-func newPace(least int) pace { return pace{least: least, window: least} }
+func newPace(least int) pace { return pace{least: least, window: firstTimes * least} }
 
 // open reports whether a chunk may be written.
 func (p *pace) open() bool { return p.ahead < p.window }
@@ -51,7 +54,7 @@ func (p *pace) hold(last uint64) {
 
 // restart begins anew, on a new stream. Frames up to last were made for an earlier one.
 func (p *pace) restart(last uint64) {
-	*p = pace{least: p.least, window: p.least, ahead: p.ahead, began: last, settled: last}
+	*p = pace{least: p.least, window: firstTimes * p.least, ahead: p.ahead, began: last, settled: last}
 }
 
 // acknowledged settles the window, about once for each that was written: the chunk in frame number was acknowledged so long after it was written,

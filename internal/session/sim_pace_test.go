@@ -24,11 +24,11 @@ func (s *sim) paced(e *end, before pace) {
 		s.failf("%s counts %d bytes of chunks as unacknowledged, where %d are", e, p.ahead, ahead)
 	case p.ahead > before.ahead && before.ahead >= before.window:
 		s.failf("%s has written a chunk, with %d bytes of %d ahead of it", e, before.ahead, before.window)
-	case p.window < p.least || uint64(p.window) > max(uint64(p.least), e.own.ReplayBytes):
+	case p.window < p.least || uint64(p.window) > max(firstTimes*uint64(p.least), e.own.ReplayBytes):
 		s.failf("%s lets %d bytes of chunks be unacknowledged, where %d are the least and %d are kept", e, p.window, p.least, e.own.ReplayBytes)
 	case p.held && !before.held:
 		s.held++
-	case p.window > p.least:
+	case p.window > firstTimes*p.least:
 		s.widened++
 	}
 }
