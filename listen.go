@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path"
 	"strconv"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -167,7 +169,7 @@ func (e *Env) serve(listener net.Listener) {
 	})
 	options := append([]grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(logging.UnaryServerInterceptor(log, logging.WithLogOnEvents(logging.FinishCall)), recovery.UnaryServerInterceptor(recovered)),
-		grpc.ChainStreamInterceptor(exceptSessions(logging.StreamServerInterceptor(log, logging.WithLogOnEvents(logging.FinishCall))), recovery.StreamServerInterceptor(recovered)),
+		grpc.ChainStreamInterceptor(streamLogger(log), recovery.StreamServerInterceptor(recovered)),
 		grpc.InitialWindowSize(windowBytes),
 		grpc.InitialConnWindowSize(2 * windowBytes),
 		// A client that is gone without a word is found out, and its session with it. Clients may ask in the same way.
@@ -193,15 +195,35 @@ func (e *Env) serve(listener net.Listener) {
 	}()
 }
 
-// exceptSessions leaves the streams of sessions out of the log of calls: the Env logs sessions, and streams that fail, itself. What the interceptor has of
-// each stream for as long as it lasts, on its stack above all, is 5 KB.
-func exceptSessions(log grpc.StreamServerInterceptor) grpc.StreamServerInterceptor {
+// streamLogger logs the ends of streams as go-grpc-middleware does. Those of sessions it logs itself, with the same keys: what the interceptor has of each
+// stream for as long as it lasts, on its stack above all, is 5 KB, which is much of what a session takes.
+func streamLogger(log logging.Logger) grpc.StreamServerInterceptor {
+	others := logging.StreamServerInterceptor(log, logging.WithLogOnEvents(logging.FinishCall))
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		if info.FullMethod == link.Method {
-			return handler(srv, stream)
+		if info.FullMethod != link.Method {
+			return others(srv, stream, info, handler)
 		}
-		return log(srv, stream, info, handler)
+		err := handler(srv, stream)
+		logSession(stream.Context(), log, err)
+		return err
 	}
+}
+
+// logSession logs the end of a stream that carried a session, or was refused. One that another stream has taken over from has ended well.
+func logSession(ctx context.Context, log logging.Logger, err error) {
+	code := status.Code(err)
+	level := logging.DefaultServerCodeToLevel(code)
+	if code == codes.Aborted {
+		level = logging.LevelDebug
+	}
+	fields := []any{"grpc.service", link.Service, "grpc.method", path.Base(link.Method), "grpc.code", code.String()}
+	if err != nil {
+		fields = append(fields, "grpc.error", err)
+	}
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		fields = append(fields, "peer.address", p.Addr.String())
+	}
+	log.Log(ctx, level, "finished call", fields...)
 }
 
 // grpcLogger adapts slog to go-grpc-middleware. Streams and calls that end well are of interest to few.

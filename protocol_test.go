@@ -65,7 +65,7 @@ func newHost(t *testing.T, opts ...parley.Option) *host {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
 	quiet := parley.WithLogger(slog.New(slog.DiscardHandler))
-	env, err := parley.Listen("localhost:0", append([]parley.Option{quiet}, opts...)...)
+	env, err := parley.Listen("localhost:0", append(opts, quiet)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,9 +37,9 @@ func hosting(t *testing.T) (*parley.Env, sayhiv1parley.SayHiRef) {
 	return env, ref
 }
 
-func newEnv(t *testing.T) *parley.Env {
+func newEnv(t *testing.T, opts ...parley.Option) *parley.Env {
 	t.Helper()
-	env, err := parley.New()
+	env, err := parley.New(opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,9 +4,6 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
 
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
 	"github.com/parley-rpc/parley/internal/link"
@@ -41,7 +38,6 @@ type streams struct{ server *Server }
 func (s *streams) connect(stream grpc.ServerStream) error {
 	c, err := link.Accept(stream, s.server.config.Link, s.server.Go)
 	if err != nil {
-		s.log(stream.Context(), err)
 		return err
 	}
 	if c.First() {
@@ -53,25 +49,5 @@ func (s *streams) connect(stream grpc.ServerStream) error {
 		// The reader or writer learns of it, too, but it may take them a moment.
 		c.Broken(context.Cause(stream.Context()))
 	}
-	err = c.Err()
-	s.log(stream.Context(), err)
-	return err
-}
-
-// log logs the failure of a stream, unless it is of no interest: its dialler has left before it said hello, has opened another one, or has come back to
-// a session that is over; or this Env ends.
-func (s *streams) log(stream context.Context, err error) {
-	st := status.Convert(err)
-	switch st.Code() {
-	case codes.OK, codes.Canceled, codes.Aborted, codes.NotFound:
-		return
-	}
-	if s.server.IsClosed() {
-		return
-	}
-	from := "unknown"
-	if p, ok := peer.FromContext(stream); ok && p.Addr != nil {
-		from = p.Addr.String()
-	}
-	s.server.failures.warn("parley: a stream has failed", "peer", from, "error", st.Code().String()+": "+st.Message())
+	return c.Err()
 }

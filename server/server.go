@@ -63,13 +63,12 @@ type Server struct {
 
 	base time.Time // what the times of arrival are counted from: a time.Time would take three times as much, of each message
 
-	workers  *mailbox.Workers[*call] // that run the handlers
-	crew     crew                    // goroutines of Go and of Accept, and links
-	calls    endpoint.Calls          // of the Refs to endpoints of this Env
-	dropped  atomic.Uint64
-	late     atomic.Uint64
-	log      *limitedLog
-	failures *limitedLog // of streams
+	workers *mailbox.Workers[*call] // that run the handlers
+	crew    crew                    // goroutines of Go and of Accept, and links
+	calls   endpoint.Calls          // of the Refs to endpoints of this Env
+	dropped atomic.Uint64
+	late    atomic.Uint64
+	log     *limitedLog
 }
 
 // New returns a Server with no endpoints.
@@ -86,7 +85,6 @@ func New(c Config) *Server {
 		relays:   make(map[relayKey]*relay),
 		workers:  mailbox.NewWorkers(handle),
 		log:      &limitedLog{logger: c.Logger},
-		failures: &limitedLog{logger: c.Logger},
 	}
 }
 

@@ -3,6 +3,8 @@ package link
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -26,7 +28,7 @@ type opened struct {
 
 // Accept opens the session of a stream that a dialler has begun. The error, a gRPC status, is for the stream's handler to
 // return, like that of the Carrier when it is over. goes runs a function on a goroutine that somebody waits for: one reads the
-// hello, and outlives Accept if none comes.
+// hello, and outlives Accept if none comes; another one opens the session.
 func Accept(stream Stream, c *Config, goes func(func())) (*Carrier, error) {
 	first := make(chan opened, 1)
 	goes(func() {
@@ -41,15 +43,7 @@ func Accept(stream Stream, c *Config, goes func(func())) (*Carrier, error) {
 		if o.err != nil {
 			return nil, status.Error(codes.Canceled, "parley: the stream ended before hello")
 		}
-		var carrier *Carrier
-		var err error
-		done := make(chan struct{})
-		goes(func() { // the handler waits for as long as the session, and does not need the stack that this takes
-			defer close(done)
-			carrier, err = accept(stream, c, o.frame)
-		})
-		<-done
-		return carrier, err
+		return acceptApart(stream, c, o.frame, goes)
 	case <-timeout.C:
 		return nil, status.Errorf(codes.DeadlineExceeded, "parley: no hello came in %s", HelloTimeout)
 	case <-c.Table.closed:
@@ -57,6 +51,26 @@ func Accept(stream Stream, c *Config, goes func(func())) (*Carrier, error) {
 	case <-stream.Context().Done():
 		return nil, status.FromContextError(stream.Context().Err()).Err()
 	}
+}
+
+// acceptApart calls accept on a goroutine of its own, because the handler of the stream waits for as long as the session, and does not need the stack
+// that the opening takes. It panics as accept does, for whatever the gRPC server does about panics.
+func acceptApart(stream Stream, c *Config, frame *wire.Buffer, goes func(func())) (carrier *Carrier, err error) {
+	var panicked any
+	done := make(chan struct{})
+	goes(func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+		}()
+		carrier, err = accept(stream, c, frame)
+	})
+	if <-done; panicked != nil {
+		panic(panicked)
+	}
+	return carrier, err
 }
 
 func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {

@@ -14,7 +14,7 @@ const (
 
 // replicas finds out what it means that an attach reaches another Env: that the peer has ended, and its address has been given to
 // its successor; or that a load balancer has chosen another of the programs behind it, so that a further attempt may find
-// the right one. Keep has it.
+// the right one. the keeper has it.
 type replicas struct {
 	envID string // who answered last
 	times int    // in a row
