@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -220,8 +219,8 @@ func logSession(ctx context.Context, log logging.Logger, err error) {
 	if err != nil {
 		fields = append(fields, "grpc.error", err)
 	}
-	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
-		fields = append(fields, "peer.address", p.Addr.String())
+	if address := link.RemoteAddr(ctx); address != "" {
+		fields = append(fields, "peer.address", address)
 	}
 	log.Log(ctx, level, "finished call", fields...)
 }

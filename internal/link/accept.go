@@ -108,7 +108,7 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {
 	token := make([]byte, 32)
 	rand.Read(token) // it never fails
 	l := &Link{
-		peer:    endpoint.Peer{EnvID: hello.GetEnvId(), Address: hello.GetAddress(), Remote: remoteAddr(stream.Context()), Session: id},
+		peer:    endpoint.Peer{EnvID: hello.GetEnvId(), Address: hello.GetAddress(), Remote: RemoteAddr(stream.Context()), Session: id},
 		config:  c,
 		handler: c.Handler,
 		token:   token,
@@ -219,7 +219,8 @@ func atLeastInitial(l session.Limits) session.Limits {
 	return l
 }
 
-func remoteAddr(ctx context.Context) string {
+// RemoteAddr returns the socket address of who is at the other end of the stream with that context; empty if that is not known.
+func RemoteAddr(ctx context.Context) string {
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
 		return p.Addr.String()
 	}

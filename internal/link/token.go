@@ -18,7 +18,7 @@ type listener struct {
 }
 
 func listenerOf(cc grpc.ClientConnInterface, stream context.Context) listener {
-	at := listener{remote: remoteAddr(stream), principal: identity.Principal(stream)}
+	at := listener{remote: RemoteAddr(stream), principal: identity.Principal(stream)}
 	if c, ok := cc.(Conn); ok {
 		at.address = c.Address
 	}
