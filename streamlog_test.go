@@ -79,7 +79,7 @@ func TestEndsOfStreamsAreLogged(t *testing.T) {
 			}
 			end(t, client)
 		}, nil, 1},
-		{"taken over", []parley.Option{parley.WithStreamAge(50 * time.Millisecond)}, func(t *testing.T, env *parley.Env) {
+		{"taken over", []parley.Option{parley.WithStreamAge(300 * time.Millisecond)}, func(t *testing.T, env *parley.Env) {
 			client := newEnv(t)
 			if _, err := client.Lookup(soon(t), "parley://a@"+env.Address(), ""); !errors.Is(err, endpoint.ErrEndpointNotFound) {
 				t.Errorf("a lookup of nothing: %v", err)
