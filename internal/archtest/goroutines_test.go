@@ -11,7 +11,7 @@ import (
 // comment at the statement says who that is.
 var goStatements = map[string]int{
 	"internal/callctx/callctx.go": 2, // functions of context.AfterFunc, which nobody waits for, as in package context
-	"internal/link/end.go":        1, // the reader and the writer of a stream
+	"internal/link/end.go":        1, // the reader and the writer of a stream, and the keeper of a session
 	"internal/mailbox/workers.go": 1, // the workers of mailboxes
 	"listen.go":                   1, // the gRPC server
 	"server/crew.go":              1, // what an Env waits for at its end
