@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/metadata"
 	grpcpeer "google.golang.org/grpc/peer"
 
 	"github.com/parley-rpc/parley/endpoint"
@@ -164,7 +165,8 @@ func (a *remoteAsk) Abandon(e *endpoint.Error) {
 	}
 }
 
-// post hands a message to its session; a is nil for a send.
+// post hands a message to its session; a is nil for a send. Every caller has it on its stack, so what few calls need is done elsewhere, and p is set
+// field by field: a literal would be made beside it first.
 func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *endpoint.Error {
 	var expires time.Time // by the ask timeout; zero if that does not apply
 	if a != nil && q.Deadline.IsZero() {
@@ -180,42 +182,41 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 		}
 		waited = true // perhaps they have been asked far away
 	}
-	p := session.Posting{Target: wire.Target{EnvID: envID, Endpoint: r.name, Method: q.Method}, Encoding: wire.Proto}
+	var p session.Posting
+	p.Target.EnvID, p.Target.Endpoint, p.Target.Method = envID, r.name, q.Method
+	p.Encoding = wire.Proto
 	if len(q.Metadata) > 0 {
-		md, err := wire.FromMD(q.Metadata)
-		if err != nil {
-			return invalidMetadata(err)
+		if p.Metadata, err = encodeMetadata(q.Metadata); err != nil {
+			return err
 		}
-		p.Metadata = md
 	}
 	buffer := payload.NewBuffer()
 	defer buffer.Free()
-	encoded, memory, encodeErr := buffer.Marshal(q.Message)
-	if encodeErr != nil {
-		return &endpoint.Error{Reason: endpoint.ReasonUnencodable, Text: "request: " + encodeErr.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: encodeErr}
+	var encodeErr error
+	if p.Payload, p.Memory, encodeErr = buffer.Marshal(q.Message); encodeErr != nil {
+		return unencodable(encodeErr)
 	}
-	p.Payload, p.Memory = encoded, memory
 	o := link.PostOptions{NoWait: q.NoWait, QueueTimeout: r.client.config.QueueTimeout}
 	if a == nil {
 		return r.handOver(ctx, l, &p, o)
 	}
-	end, setting := q.Deadline, "the deadline of the context"
+	p.Started, p.Deadline = q.Started, q.Deadline
+	setting := "the deadline of the context"
 	if !expires.IsZero() {
-		end, setting = expires, askTimeout
+		p.Deadline, setting = expires, askTimeout
 	}
-	now := q.Started
 	if waited {
-		now = time.Now()
+		p.Started = time.Now()
 	}
-	remaining := end.Sub(now)
+	remaining := p.Deadline.Sub(p.Started)
 	if remaining <= 0 {
 		return expired(setting)
 	}
 	a.link.Store(l)
 	a.ask.Expires = expires
 	p.Ask = &a.ask
-	if p.Receipt = q.Receipt; !p.Receipt {
-		p.Started, p.Deadline = now, end
+	if p.Receipt = q.Receipt; p.Receipt { // the peer is not told how long somebody waits for it
+		p.Started, p.Deadline = time.Time{}, time.Time{}
 	}
 	if expires.IsZero() || remaining >= o.QueueTimeout {
 		return r.handOver(ctx, l, &p, o)
@@ -226,6 +227,14 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 		return expired(setting)
 	}
 	return err
+}
+
+func encodeMetadata(md metadata.MD) ([]wire.Metadata, *endpoint.Error) {
+	encoded, err := wire.FromMD(md)
+	if err != nil {
+		return nil, &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: err.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: err}
+	}
+	return encoded, nil
 }
 
 // handOver hands p to the session l, by the route of the message before if it takes the same.
@@ -253,8 +262,8 @@ func (r *remote) authorize(ctx context.Context, q *endpoint.Request, l *link.Lin
 	return q.Authorize(ctx, l.Carrier(), authority)
 }
 
-func invalidMetadata(err error) *endpoint.Error {
-	return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: err.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: err}
+func unencodable(err error) *endpoint.Error {
+	return &endpoint.Error{Reason: endpoint.ReasonUnencodable, Text: "request: " + err.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: err}
 }
 
 // expired returns the error of an ask whose time was over before it had a place; setting says what controls that.

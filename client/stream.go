@@ -39,9 +39,9 @@ func (r *remote) Open(ctx context.Context, q endpoint.Request) (endpoint.StreamC
 			return nil, err
 		}
 	}
-	md, mdErr := wire.FromMD(q.Metadata)
-	if mdErr != nil {
-		return nil, invalidMetadata(mdErr)
+	md, err := encodeMetadata(q.Metadata)
+	if err != nil {
+		return nil, err
 	}
 	s := &remoteStream{link: l, in: inbox.New()}
 	s.side.Owner, s.ask.Stream, s.ask.Done = s, &s.side, s

@@ -157,7 +157,9 @@ func (c *call) decode(res proto.Message, unmarshal func([]byte, proto.Message) e
 	return nil
 }
 
-// replyError returns the error of a call whose reply is of no use.
+// replyError returns the error of a call whose reply is of no use. It is not inlined, because the error would be on the stack of every ask.
+//
+//go:noinline
 func (c *call) replyError(r Reason, text string, cause error) *Error {
 	return c.core.describe(&Error{Reason: r, Text: text, Phase: PhaseSent, Execution: MayHaveExecuted, Cause: cause}, verbAsk, c.started)
 }

@@ -29,6 +29,9 @@ func errNoHandler(name string) *Error {
 	return &Error{Reason: ReasonInvalid, Text: "endpoint." + name + " needs the context of a handler", Execution: NotExecuted}
 }
 
+// It is not inlined, because the error would be on the stack of every ask.
+//
+//go:noinline
 func errSelfAsk() *Error {
 	return &Error{Reason: ReasonSelfAsk, Text: "it would wait for ever for its own mailbox", Phase: PhaseQueued, Execution: NotExecuted}
 }

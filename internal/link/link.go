@@ -242,10 +242,15 @@ func (l *Link) Post(ctx context.Context, p *session.Posting, o PostOptions) *end
 	if o.NoWait {
 		return &endpoint.Error{Reason: endpoint.ReasonOverloaded, Text: "no room", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
+	return l.postLater(ctx, p, o.QueueTimeout)
+}
+
+// postLater waits for room for p. It is apart from Post, which every caller has on its stack.
+func (l *Link) postLater(ctx context.Context, p *session.Posting, queueTimeout time.Duration) *endpoint.Error {
 	l.stalled()
 	p.Waiter = credit.NewWaiter()
 	started := time.Now()
-	timeout := time.NewTimer(o.QueueTimeout)
+	timeout := time.NewTimer(queueTimeout)
 	defer timeout.Stop()
 	for {
 		accepted, err := l.tryPost(p)

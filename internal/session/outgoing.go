@@ -160,16 +160,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		e.Text, e.Target = true, p.Target
 	}
 	if large {
-		t := &transfer{id: s.nextTransfer(), data: p.Payload, memory: p.Memory, size: len(p.Payload), account: a}
-		a.transfer = t
-		if p.Ask != nil {
-			p.Ask.transfer = t
-		} else if s.out.replay.on {
-			t.send = &Send{Target: p.Target, Metadata: clone(p.Metadata), Encoding: wire.Proto}
-			s.out.sends = append(s.out.sends, t)
-		}
-		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(p.Payload))
-		s.out.transfer.Charge(1, e.TransferSize)
+		s.announce(p, a, e)
 	}
 	if !p.Deadline.IsZero() {
 		s.tellRemaining(e, p)
@@ -190,6 +181,20 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		s.wake()
 	}
 	return true, nil
+}
+
+// announce makes the large payload of p a transfer, which e announces.
+func (s *Session) announce(p *Posting, a *account, e *wire.Envelope) {
+	t := &transfer{id: s.nextTransfer(), data: p.Payload, memory: p.Memory, size: len(p.Payload), account: a}
+	a.transfer = t
+	if p.Ask != nil {
+		p.Ask.transfer = t
+	} else if s.out.replay.on {
+		t.send = &Send{Target: p.Target, Metadata: clone(p.Metadata), Encoding: wire.Proto}
+		s.out.sends = append(s.out.sends, t)
+	}
+	e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(p.Payload))
+	s.out.transfer.Charge(1, e.TransferSize)
 }
 
 // Leave gives up the place of p.

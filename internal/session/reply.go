@@ -24,8 +24,10 @@ type Reply struct {
 	Encoding wire.Encoding
 }
 
-func (r *Reply) envelope() wire.Envelope {
-	return wire.Envelope{Kind: wire.KindReply, ID: r.ID, Status: r.Status, Metadata: r.Header, Trailer: r.Trailer, Payload: r.Payload, Encoding: r.Encoding}
+// fill makes e the envelope of r. What no reply has is left as it is.
+func (r *Reply) fill(e *wire.Envelope) {
+	e.Kind, e.ID, e.Encoding = wire.KindReply, r.ID, r.Encoding
+	e.Status, e.Metadata, e.Trailer, e.Payload = r.Status, r.Header, r.Trailer, r.Payload
 }
 
 // Reply queues r. Replies take no credit and never wait; if too much of them is waiting to be written, or r is too large,
@@ -39,16 +41,21 @@ func (s *Session) Reply(r *Reply) {
 		*r = Reply{ID: r.ID, Status: e.GRPCStatus().Proto()}
 	}
 	if len(r.Payload) > MostWhole && r.Encoding == wire.Proto {
-		kept := *r
-		t := &transfer{data: r.Payload, memory: r.Memory, size: len(r.Payload), isReply: true, reply: &kept}
-		s.out.largeReplies += len(r.Payload)
-		s.out.replies = append(s.out.replies, t)
+		s.replyLarge(r)
 		return
 	}
 	e := &s.out.scratch
-	*e = r.envelope()
+	r.fill(e)
 	s.append(e)
-	*e = wire.Envelope{}
+	e.ID, e.Status, e.Metadata, e.Trailer, e.Payload = 0, nil, nil, nil, nil // what Post does not set each time
+}
+
+// replyLarge queues r as a transfer.
+func (s *Session) replyLarge(r *Reply) {
+	kept := *r
+	t := &transfer{data: r.Payload, memory: r.Memory, size: len(r.Payload), isReply: true, reply: &kept}
+	s.out.largeReplies += len(r.Payload)
+	s.out.replies = append(s.out.replies, t)
 }
 
 // Receipt answers a send of the peer that wants that: st is nil if the mailbox has taken the message, and says why not otherwise.

@@ -109,7 +109,8 @@ func (s *Session) startReplies() {
 		o.replies[0] = nil
 		o.replies = o.replies[1:]
 		t.id = s.nextTransfer()
-		e := t.reply.envelope()
+		var e wire.Envelope
+		t.reply.fill(&e)
 		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(t.data))
 		t.reply = nil
 		s.append(&e)

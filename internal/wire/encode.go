@@ -78,26 +78,44 @@ func (e *Envelope) memberSize() int {
 	return 0
 }
 
-// appendMember appends the content of the member of Envelope.kind that e.Kind says.
+// appendMember appends the content of the member of Envelope.kind that e.Kind says. What most envelopes are has functions of its own: the frame of
+// this one is large, and callers are many whose stacks would have to have room for it.
 func (e *Envelope) appendMember(b []byte) []byte {
 	switch e.Kind {
-	case KindAsk:
-		b = appendUint(b, tagID, e.ID)
-		b = appendUint(b, tagRemaining, e.RemainingMicros)
-		b = appendMetadata(b, tagMetadata, e.Metadata)
-		b = e.appendDestination(b)
-		return e.appendPayload(b)
-	case KindSend:
-		b = appendUint(b, tagID, e.ID)
-		b = appendMetadata(b, tagMetadata, e.Metadata)
-		b = e.appendDestination(b)
-		return e.appendPayload(b)
+	case KindAsk, KindSend:
+		return e.appendRequest(b)
 	case KindReply:
-		b = appendUint(b, tagID, e.ID)
+		return e.appendReply(b)
+	default:
+		return e.appendOther(b)
+	}
+}
+
+// appendRequest appends the content of an ask, or of a send, which has no remaining time.
+func (e *Envelope) appendRequest(b []byte) []byte {
+	b = appendUint(b, tagID, e.ID)
+	if e.Kind == KindAsk {
+		b = appendUint(b, tagRemaining, e.RemainingMicros)
+	}
+	if len(e.Metadata) > 0 {
+		b = appendMetadata(b, tagMetadata, e.Metadata)
+	}
+	b = e.appendDestination(b)
+	return e.appendPayload(b)
+}
+
+func (e *Envelope) appendReply(b []byte) []byte {
+	b = appendUint(b, tagID, e.ID)
+	if e.Status != nil {
 		b = appendStatus(b, tagStatus, e.Status)
-		b = appendMetadata(b, tagReplyHeader, e.Metadata)
-		b = appendMetadata(b, tagTrailer, e.Trailer)
-		return e.appendPayload(b)
+	}
+	b = appendMetadata(b, tagReplyHeader, e.Metadata)
+	b = appendMetadata(b, tagTrailer, e.Trailer)
+	return e.appendPayload(b)
+}
+
+func (e *Envelope) appendOther(b []byte) []byte {
+	switch e.Kind {
 	case KindCancel, KindHalfClose, KindUnwatch:
 		return appendUint(b, tagID, e.ID)
 	case KindRoute:
