@@ -8,6 +8,7 @@ package callctx
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,13 +22,13 @@ type Context struct {
 	deadline time.Duration // since base; 0: none of its own
 	call     any
 
-	mu    sync.Mutex // guards what follows
-	state state
-	more  *more // nil while nobody has asked for it
+	mu    sync.Mutex           // guards changes of what follows
+	state atomic.Uint32        // a state
+	more  atomic.Pointer[more] // nil while nobody has asked for it; its fields are guarded by mu
 }
 
 // state is how a context has ended.
-type state uint8
+type state uint32
 
 const (
 	running state = iota
@@ -121,10 +122,13 @@ func (c *Context) Value(k any) any {
 
 // values returns what has the values that c does not have itself.
 func (c *Context) values() context.Context {
+	if c.more.Load() == nil {
+		return c.parent
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.more != nil && c.more.caused != nil {
-		return c.more.caused
+	if caused := c.more.Load().caused; caused != nil {
+		return caused
 	}
 	return c.parent
 }
@@ -139,10 +143,12 @@ func newCaused(parent context.Context, cause error) context.Context {
 
 // moreLocked returns c.more, made if there is none.
 func (c *Context) moreLocked() *more {
-	if c.more == nil {
-		c.more = new(more)
+	m := c.more.Load()
+	if m == nil {
+		m = new(more)
+		c.more.Store(m)
 	}
-	return c.more
+	return m
 }
 
 // Done implements context.Context.
@@ -154,7 +160,7 @@ func (c *Context) Done() <-chan struct{} {
 		return m.done
 	}
 	m.done = make(chan struct{})
-	if c.state != running {
+	if c.ended() != nil {
 		close(m.done)
 		return m.done
 	}
@@ -178,11 +184,8 @@ func (c *Context) Err() error {
 	return c.ended()
 }
 
-func (c *Context) ended() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state.err()
-}
+// ended returns what Err returns of a context that is known to have ended; nil if it is not.
+func (c *Context) ended() error { return state(c.state.Load()).err() }
 
 // AfterFunc runs f on a goroutine of its own after c has ended; package context uses it instead of a goroutine that
 // waits. The result stops it, as that of context.AfterFunc does.
@@ -190,7 +193,7 @@ func (c *Context) AfterFunc(f func()) func() bool {
 	c.Done() // arms the deadline
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != running {
+	if c.ended() != nil {
 		go f()
 		return func() bool { return false }
 	}
@@ -225,15 +228,15 @@ func (c *Context) Cancel(err, cause error) {
 
 // endLocked ends c, if it has not ended, and unlocks it.
 func (c *Context) endLocked(how state, cause error) {
-	if c.state != running {
+	if c.ended() != nil {
 		c.mu.Unlock()
 		return
 	}
-	c.state = how
 	if cause != nil {
 		c.moreLocked().caused = newCaused(c.parent, cause)
 	}
-	m := c.more
+	c.state.Store(uint32(how)) // after the cause, which whoever sees the end may ask for
+	m := c.more.Load()
 	if m == nil {
 		c.mu.Unlock()
 		return

@@ -52,10 +52,10 @@ func (l *Link) finish(e *endpoint.Error, streamErr error, broken bool) {
 			}
 		}
 		c := l.endSession(e, streamErr)
-		l.running.Lock()
-		calls := l.running.calls
-		l.running.calls = idtable.Table[Running]{}
-		l.running.Unlock()
+		l.mu.Lock()
+		calls := l.running
+		l.running = idtable.Table[Running]{}
+		l.mu.Unlock()
 		for _, id := range calls.IDs() {
 			calls.Get(id).CancelCall(e)
 		}

@@ -59,18 +59,19 @@ type Link struct {
 
 	mu        sync.Mutex // guards the next group; never held during I/O or a callback
 	session   *session.Session
-	carrier   *Carrier        // nil while there is none
-	toRead    func()          // what the reader reads after the stream that it reads; nil for nothing
-	epoch     uint64          // of the last stream
-	attachAt  []string        // where the peer says that it can be attached to; of the dialling side
-	rotations uint64          // how often a stream took over from one that still worked
-	poison    uint64          // the first frame that was unacknowledged when the last stream ended because of a frame; 0 if it did not
-	attaching bool            // the keeper is opening another stream
-	closing   bool            // nothing is accepted; the writer ends the stream when all is written
-	halfway   bool            // the dialler has half-closed: end when all is answered
-	reading   bool            // there is a reader
-	allOut    bool            // the writer has written all, after Close
-	leaving   *endpoint.Error // the peer has said bye: why; the writer ends the session when all is written
+	carrier   *Carrier               // nil while there is none
+	toRead    func()                 // what the reader reads after the stream that it reads; nil for nothing
+	epoch     uint64                 // of the last stream
+	attachAt  []string               // where the peer says that it can be attached to; of the dialling side
+	rotations uint64                 // how often a stream took over from one that still worked
+	poison    uint64                 // the first frame that was unacknowledged when the last stream ended because of a frame; 0 if it did not
+	attaching bool                   // the keeper is opening another stream
+	closing   bool                   // nothing is accepted; the writer ends the stream when all is written
+	halfway   bool                   // the dialler has half-closed: end when all is answered
+	reading   bool                   // there is a reader
+	allOut    bool                   // the writer has written all, after Close
+	running   idtable.Table[Running] // handlers of the peer\'s asks
+	leaving   *endpoint.Error        // the peer has said bye: why; the writer ends the session when all is written
 	timer     *time.Timer
 	timerAt   time.Time       // when timer fires; zero if it does not run
 	overtaken *endpoint.Error // the last one has ended meanwhile, because the listener has taken the new one
@@ -99,10 +100,6 @@ type Link struct {
 	ending  sync.Once
 	telling sync.WaitGroup // calls of Begun, Broken and dispatch; added to under mu, while the session lives
 
-	running struct {
-		sync.Mutex
-		calls idtable.Table[Running]
-	}
 }
 
 // prepare makes l ready for use by others, before it is in the table.
@@ -311,13 +308,13 @@ func (l *Link) Abandon(a *session.Ask, err *endpoint.Error) {
 // Begin remembers the handlers of n messages, so that a cancel reaches those of asks. get returns the id, 0 for a send, and
 // the handler.
 func (l *Link) Begin(n int, get func(i int) (id uint64, r Running)) {
-	l.running.Lock()
+	l.mu.Lock()
 	for i := range n {
 		if id, r := get(i); id != 0 {
-			l.running.calls.Put(id, r)
+			l.running.Put(id, r)
 		}
 	}
-	l.running.Unlock()
+	l.mu.Unlock()
 	if l.Live() {
 		return
 	}
@@ -330,10 +327,8 @@ func (l *Link) Begin(n int, get func(i int) (id uint64, r Running)) {
 
 // Reply answers an ask or lookup.
 func (l *Link) Reply(r *session.Reply) {
-	l.running.Lock()
-	l.running.calls.Delete(r.ID)
-	l.running.Unlock()
 	l.mu.Lock()
+	l.running.Delete(r.ID)
 	l.session.Reply(r)
 	if l.parked {
 		l.changed()

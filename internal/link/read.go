@@ -161,16 +161,15 @@ func roomForCopies(events []session.Event) int {
 }
 
 func (l *Link) cancel(id uint64) {
-	l.running.Lock()
-	r := l.running.calls.Get(id)
-	l.running.Unlock()
+	l.mu.Lock()
+	r := l.running.Get(id)
+	if r == nil {
+		l.session.CountLateCancel()
+	}
+	l.mu.Unlock()
 	if r != nil {
 		r.CancelCall(nil)
-		return
 	}
-	l.mu.Lock()
-	l.session.CountLateCancel()
-	l.mu.Unlock()
 }
 
 // readEnded is told how the stream ended.

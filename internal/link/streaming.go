@@ -117,11 +117,9 @@ func (l *Link) HalfClose(st *session.Stream) {
 
 // EndStream ends st, a callee's.
 func (l *Link) EndStream(st *session.Stream, status *spb.Status, trailer []wire.Metadata) {
-	l.running.Lock()
-	l.running.calls.Delete(st.ID())
-	l.running.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.running.Delete(st.ID())
 	l.session.EndStream(st, status, trailer)
 	l.changed()
 }
