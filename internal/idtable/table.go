@@ -9,7 +9,9 @@ import (
 const (
 	// fewest and most are how many slots a ring has.
 	fewest = 4
-	most   = 1024
+	most   = 4096
+	// keeps is how many slots an empty table keeps, at most.
+	keeps = 1024
 )
 
 // Table is a map whose keys are ids of a counter, and are not 0. Most of them live shortly: a ring has the newest, at less than half of the price of a
@@ -100,11 +102,12 @@ func (t *Table[V]) Delete(id uint64) {
 	if s := t.slot(id); s.id == id {
 		*s = slot[V]{}
 		t.n--
-		return
-	}
-	if _, has := t.old[id]; has {
+	} else if _, has := t.old[id]; has {
 		delete(t.old, id)
 		t.n--
+	}
+	if t.n == 0 && len(t.ring) > keeps {
+		t.ring = nil
 	}
 }
 

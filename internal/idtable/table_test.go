@@ -70,6 +70,25 @@ func TestTableOfOne(t *testing.T) {
 	}
 }
 
+// TestTableAfterMany: a table that has had many values at the same time, and has none, keeps little memory; one that has had few keeps its own.
+func TestTableAfterMany(t *testing.T) {
+	for _, n := range []uint64{keeps, 3 * most} {
+		var table Table[int]
+		for id := range n {
+			table.Put(id+1, 1)
+		}
+		if len(table.ring) != int(min(n, most)) {
+			t.Errorf("%d values are in a ring of %d slots", n, len(table.ring))
+		}
+		for id := range n {
+			table.Delete(id + 1)
+		}
+		if table.Len() != 0 || len(table.ring) > keeps || (table.ring == nil) != (n > keeps) {
+			t.Errorf("after %d values there are %d, in a ring of %d slots", n, table.Len(), len(table.ring))
+		}
+	}
+}
+
 func BenchmarkTable(b *testing.B) {
 	b.Run("table", func(b *testing.B) {
 		var table Table[*int]
