@@ -19,8 +19,8 @@ type call struct {
 	started time.Time
 	over    latch         // set by Complete
 	turn    chan struct{} // of a call that is used again when it is over: sent to by Complete, instead
-	verb    string        // "" for an ask
-	setting string        // what controls when the ask ends
+	receipt bool          // it is a send, and its receipt is waited for
+	limit   limit         // what controls when the ask ends
 
 	response Response // set by Complete
 	result   any      // the reply, a *Res, where an interceptor has had it; nil if it is still encoded
@@ -44,6 +44,19 @@ const (
 	settingConnectTimeout = "parley.WithConnectTimeout"
 )
 
+// limit is what controls when an ask ends, in less room than a setting takes in each future.
+type limit uint8
+
+const (
+	limitUnknown limit = iota
+	limitContext
+	limitAskTimeout
+)
+
+func (l limit) setting() string {
+	return [...]string{limitUnknown: "", limitContext: settingContext, limitAskTimeout: settingAskTimeout}[l]
+}
+
 // begin hands over an ask whose answer nobody waits for yet.
 func (c *call) begin(ctx context.Context, req any, opts []grpc.CallOption) {
 	if c.core != nil && c.core.inside != nil {
@@ -66,10 +79,10 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 		c.core.watches.add(ctx, c)
 	}
 	r.Started, r.Reuse = c.started, c.spare
-	r.Receipt, r.Shares = c.verb == verbReceipt, c.turn != nil
-	c.setting = settingAskTimeout
+	r.Receipt, r.Shares = c.receipt, c.turn != nil
+	c.limit = limitAskTimeout
 	if !r.Deadline.IsZero() {
-		c.setting = settingContext
+		c.limit = limitContext
 	}
 	pending := c.core.caller.Ask(ctx, r, c)
 	if c.options.wantsPeer() {
@@ -166,13 +179,13 @@ func (c *call) replyError(r Reason, text string, cause error) *Error {
 
 // describe completes the error that ended the call.
 func (c *call) describe(e *Error) *Error {
-	verb := c.verb
-	if verb == "" {
-		verb = verbAsk
+	verb := verbAsk
+	if c.receipt {
+		verb = verbReceipt
 	}
 	err := c.core.describe(e, verb, c.started)
 	if err.Reason == ReasonTimeout && err.Setting == "" { // the receiver's clock was first; it does not know
-		err.Setting = c.setting
+		err.Setting = c.limit.setting()
 	}
 	return err
 }

@@ -108,7 +108,7 @@ func (c *methodCore) invoke(ctx context.Context, args, reply any, opts []grpc.Ca
 	if c.caller != nil && c.caller.WaitsForItself(ctx) {
 		return c.refuse(opts, c.describe(errSelfAsk(), verbAsk, time.Now()))
 	}
-	return c.attempt(ctx, "", args, reply, opts, nil)
+	return c.attempt(ctx, false, args, reply, opts, nil)
 }
 
 // refuse ends a call of a stub that does not begin, with err.
@@ -121,11 +121,11 @@ func (c *methodCore) refuse(opts []grpc.CallOption, err *Error) *Error {
 	return err
 }
 
-// attempt is invoke for any verb that has an answer, also where that is waited for on a goroutine of its own. handed is called when the message has been handed
-// over; nil for nothing.
-func (c *methodCore) attempt(ctx context.Context, verb string, args, reply any, opts []grpc.CallOption, handed func()) *Error {
+// attempt is invoke, or the same with a receipt in place of the reply, also where that is waited for on a goroutine of its own. handed is called when the message
+// has been handed over; nil for nothing.
+func (c *methodCore) attempt(ctx context.Context, receipt bool, args, reply any, opts []grpc.CallOption, handed func()) *Error {
 	a := c.acquire()
-	a.verb = verb
+	a.receipt = receipt
 	err := a.invoke(ctx, args, reply, opts, handed)
 	more := a.options.more
 	c.release(a)
@@ -157,7 +157,7 @@ func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOpti
 	if err := c.failure(); err != nil {
 		return err
 	}
-	if c.verb == verbReceipt {
+	if c.receipt {
 		return nil
 	}
 	return c.decode(res, c.core.unmarshalReply)

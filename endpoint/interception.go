@@ -93,7 +93,7 @@ func (c *call) startInside(ctx context.Context, req any, opts []grpc.CallOption)
 		var from peer.Peer
 		res := c.core.messages.newRes()
 		err := c.core.inside.around(ctx, message, c.core.messages.asProto(res), ownVariables(opts, &r, &from), func(ctx context.Context, req, reply any, opts []grpc.CallOption) error {
-			return errorOf(c.core.inside.inner.attempt(ctx, c.verb, req, reply, opts, handOver))
+			return errorOf(c.core.inside.inner.attempt(ctx, c.receipt, req, reply, opts, handOver))
 		})
 		stop()
 		r.Err = AsError(err)

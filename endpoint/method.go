@@ -114,7 +114,7 @@ func (m Method[Req, Res]) TrySend(ctx context.Context, req *Req, opts ...grpc.Ca
 // Errors: those of Send; ErrEndpointNotFound, ErrEndpointStopped, ErrMethodNotFound and the like of the peer, not executed;
 // ErrSessionEnded, which says whether the message may have been taken; ErrTimeout and ErrCancelled of ctx, may have executed.
 func (m Method[Req, Res]) SendWithReceipt(ctx context.Context, req *Req, opts ...grpc.CallOption) *Receipt {
-	r := &Receipt{call: call{core: m.core, verb: verbReceipt}}
+	r := &Receipt{call: call{core: m.core, receipt: true}}
 	if m.core != nil && m.core.fake != nil {
 		if _, err := m.core.fake(ctx, req); err != nil {
 			r.call.response.Err = AsError(err)
@@ -205,7 +205,7 @@ func (c *methodCore) release(a *call) {
 		spare.Reset()
 		a.spare = spare
 	}
-	a.verb, a.response, a.options, a.from, a.pending = "", Response{}, callOptions{}, nil, nil
+	a.receipt, a.response, a.options, a.from, a.pending = false, Response{}, callOptions{}, nil, nil
 	if c != nil && c.caller != nil {
 		a.core = nil
 		c.caller.Calls().pool.Put(a)

@@ -16,16 +16,16 @@ type Ask struct {
 	// Expires is when the ask ends by itself; zero if only its context ends it. It is for the Env's default timeout, so that
 	// asks come nearly in its order.
 	Expires time.Time
-	// Shares says that the reply may be a part of the frame that brought it, as Done releases that soon.
-	Shares bool
 	// Stream makes it a streaming call; nil for all else.
 	Stream *Stream
+	// Shares says that the reply may be a part of the frame that brought it, as Done releases that soon.
+	Shares bool
 
-	id         uint64 // 0 while it is not pending
 	receipt    bool   // it is a send that wants a receipt
+	listed     bool   // in the list of those with Expires
+	id         uint64 // 0 while it is not pending
 	transfer   *transfer
 	account    *account // that it was charged to; nil for a lookup
-	listed     bool
 	prev, next *Ask
 }
 
