@@ -29,7 +29,7 @@ func errNoHandler(name string) *Error {
 	return &Error{Reason: ReasonInvalid, Text: "endpoint." + name + " needs the context of a handler", Execution: NotExecuted}
 }
 
-// It is not inlined, because the error would be on the stack of every ask.
+// errSelfAsk returns the error of an ask of an endpoint to itself. It is not inlined, because the error would be on the stack of every ask.
 //
 //go:noinline
 func errSelfAsk() *Error {

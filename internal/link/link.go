@@ -58,20 +58,20 @@ type Link struct {
 	opened    time.Time
 
 	mu        sync.Mutex // guards the next group; never held during I/O or a callback
+	running   idtable.Table[Running]
 	session   *session.Session
-	carrier   *Carrier               // nil while there is none
-	toRead    func()                 // what the reader reads after the stream that it reads; nil for nothing
-	epoch     uint64                 // of the last stream
-	attachAt  []string               // where the peer says that it can be attached to; of the dialling side
-	rotations uint64                 // how often a stream took over from one that still worked
-	poison    uint64                 // the first frame that was unacknowledged when the last stream ended because of a frame; 0 if it did not
-	attaching bool                   // the keeper is opening another stream
-	closing   bool                   // nothing is accepted; the writer ends the stream when all is written
-	halfway   bool                   // the dialler has half-closed: end when all is answered
-	reading   bool                   // there is a reader
-	allOut    bool                   // the writer has written all, after Close
-	running   idtable.Table[Running] // handlers of the peer\'s asks
-	leaving   *endpoint.Error        // the peer has said bye: why; the writer ends the session when all is written
+	carrier   *Carrier        // nil while there is none
+	toRead    func()          // what the reader reads after the stream that it reads; nil for nothing
+	epoch     uint64          // of the last stream
+	attachAt  []string        // where the peer says that it can be attached to; of the dialling side
+	rotations uint64          // how often a stream took over from one that still worked
+	poison    uint64          // the first frame that was unacknowledged when the last stream ended because of a frame; 0 if it did not
+	attaching bool            // the keeper is opening another stream
+	closing   bool            // nothing is accepted; the writer ends the stream when all is written
+	halfway   bool            // the dialler has half-closed: end when all is answered
+	reading   bool            // there is a reader
+	allOut    bool            // the writer has written all, after Close
+	leaving   *endpoint.Error // the peer has said bye: why; the writer ends the session when all is written
 	timer     *time.Timer
 	timerAt   time.Time       // when timer fires; zero if it does not run
 	overtaken *endpoint.Error // the last one has ended meanwhile, because the listener has taken the new one
@@ -99,7 +99,6 @@ type Link struct {
 	flushed chan struct{} // closed when the writer has written all, after Close; nil until somebody asks for it; guarded by mu
 	ending  sync.Once
 	telling sync.WaitGroup // calls of Begun, Broken and dispatch; added to under mu, while the session lives
-
 }
 
 // prepare makes l ready for use by others, before it is in the table.

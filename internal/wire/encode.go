@@ -78,8 +78,8 @@ func (e *Envelope) memberSize() int {
 	return 0
 }
 
-// appendMember appends the content of the member of Envelope.kind that e.Kind says. What most envelopes are has functions of its own: the frame of
-// this one is large, and callers are many whose stacks would have to have room for it.
+// appendMember appends the content of the member of Envelope.kind that e.Kind says. What most envelopes are has functions of its own: that for all others
+// takes much of the stack, and there are many callers whose stacks would have to have room for it.
 func (e *Envelope) appendMember(b []byte) []byte {
 	switch e.Kind {
 	case KindAsk, KindSend:
@@ -97,18 +97,14 @@ func (e *Envelope) appendRequest(b []byte) []byte {
 	if e.Kind == KindAsk {
 		b = appendUint(b, tagRemaining, e.RemainingMicros)
 	}
-	if len(e.Metadata) > 0 {
-		b = appendMetadata(b, tagMetadata, e.Metadata)
-	}
+	b = appendMetadata(b, tagMetadata, e.Metadata)
 	b = e.appendDestination(b)
 	return e.appendPayload(b)
 }
 
 func (e *Envelope) appendReply(b []byte) []byte {
 	b = appendUint(b, tagID, e.ID)
-	if e.Status != nil {
-		b = appendStatus(b, tagStatus, e.Status)
-	}
+	b = appendStatus(b, tagStatus, e.Status)
 	b = appendMetadata(b, tagReplyHeader, e.Metadata)
 	b = appendMetadata(b, tagTrailer, e.Trailer)
 	return e.appendPayload(b)
