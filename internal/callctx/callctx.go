@@ -8,7 +8,6 @@ package callctx
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -22,13 +21,13 @@ type Context struct {
 	deadline time.Duration // since base; 0: none of its own
 	call     any
 
-	mu    sync.Mutex           // guards changes of what follows
-	state atomic.Uint32        // a state
-	more  atomic.Pointer[more] // nil while nobody has asked for it; its fields are guarded by mu
+	mu    sync.Mutex // guards what follows
+	state state
+	more  *more // nil while nobody has asked for it
 }
 
 // state is how a context has ended.
-type state uint32
+type state uint8
 
 const (
 	running state = iota
@@ -122,13 +121,10 @@ func (c *Context) Value(k any) any {
 
 // values returns what has the values that c does not have itself.
 func (c *Context) values() context.Context {
-	if c.more.Load() == nil {
-		return c.parent
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if caused := c.more.Load().caused; caused != nil {
-		return caused
+	if c.more != nil && c.more.caused != nil {
+		return c.more.caused
 	}
 	return c.parent
 }
@@ -143,12 +139,10 @@ func newCaused(parent context.Context, cause error) context.Context {
 
 // moreLocked returns c.more, made if there is none.
 func (c *Context) moreLocked() *more {
-	m := c.more.Load()
-	if m == nil {
-		m = new(more)
-		c.more.Store(m)
+	if c.more == nil {
+		c.more = new(more)
 	}
-	return m
+	return c.more
 }
 
 // Done implements context.Context.
@@ -160,7 +154,7 @@ func (c *Context) Done() <-chan struct{} {
 		return m.done
 	}
 	m.done = make(chan struct{})
-	if c.ended() != nil {
+	if c.state != running {
 		close(m.done)
 		return m.done
 	}
@@ -184,8 +178,11 @@ func (c *Context) Err() error {
 	return c.ended()
 }
 
-// ended returns what Err returns of a context that is known to have ended; nil if it is not.
-func (c *Context) ended() error { return state(c.state.Load()).err() }
+func (c *Context) ended() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.err()
+}
 
 // AfterFunc runs f on a goroutine of its own after c has ended; package context uses it instead of a goroutine that
 // waits. The result stops it, as that of context.AfterFunc does.
@@ -193,7 +190,7 @@ func (c *Context) AfterFunc(f func()) func() bool {
 	c.Done() // arms the deadline
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended() != nil {
+	if c.state != running {
 		go f()
 		return func() bool { return false }
 	}
@@ -228,15 +225,15 @@ func (c *Context) Cancel(err, cause error) {
 
 // endLocked ends c, if it has not ended, and unlocks it.
 func (c *Context) endLocked(how state, cause error) {
-	if c.ended() != nil {
+	if c.state != running {
 		c.mu.Unlock()
 		return
 	}
+	c.state = how
 	if cause != nil {
 		c.moreLocked().caused = newCaused(c.parent, cause)
 	}
-	c.state.Store(uint32(how)) // after the cause, which whoever sees the end may ask for
-	m := c.more.Load()
+	m := c.more
 	if m == nil {
 		c.mu.Unlock()
 		return

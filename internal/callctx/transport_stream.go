@@ -41,13 +41,12 @@ var errReturned = errors.New("parley: the handler has returned")
 
 // Metadata returns the metadata that the handler has set for its answer.
 func (c *Context) Metadata() (header, trailer metadata.MD) {
-	m := c.more.Load()
-	if m == nil {
-		return nil, nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return m.header, m.trailer
+	if c.more == nil {
+		return nil, nil
+	}
+	return c.more.header, c.more.trailer
 }
 
 // Method implements grpc.ServerTransportStream. After the handler has returned it is empty.
