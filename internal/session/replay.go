@@ -145,7 +145,19 @@ func (s *Session) acknowledge(now time.Time, number uint64) {
 // full reports whether no further body may be started until something is acknowledged.
 func (s *Session) replayFull() bool {
 	r := &s.out.replay
-	return r.on && len(r.kept) > 0 && r.bytes+batchBytes > s.own.ReplayBytes
+	return r.on && len(r.kept) > 0 && r.bytes+s.nextBody() > s.own.ReplayBytes
+}
+
+// nextBody returns how long the next body is at the most. One that a single envelope makes longer than a batch is known already.
+func (s *Session) nextBody() uint64 {
+	body := s.out.open.body
+	if len(s.out.ready) > 0 {
+		body = s.out.ready[0].body
+	}
+	if body == nil {
+		return batchBytes
+	}
+	return max(batchBytes, uint64(len(body.Bytes)))
 }
 
 // keep remembers a frame.

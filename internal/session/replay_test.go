@@ -121,6 +121,25 @@ func TestReplayedAge(t *testing.T) {
 	}
 }
 
+// TestReplayWindowOfLargeEnvelopes: a body of one envelope that is larger than a batch keeps to the window, too.
+func TestReplayWindowOfLargeEnvelopes(t *testing.T) {
+	p := newResuming(t)
+	s := p.side[0].Session
+	s.own.ReplayBytes = 5 * batchBytes
+	json := sending("a", make([]byte, 3*batchBytes))
+	json.Encoding = wire.JSON
+	for range 2 {
+		if ok, err := s.Post(json); !ok {
+			t.Fatal(err)
+		}
+	}
+	for s.NextFrame(p.now) != nil {
+	}
+	if _, kept := s.Unacknowledged(); kept > s.own.ReplayBytes || kept < 3*batchBytes || s.out.queued < 3*batchBytes {
+		t.Errorf("%d bytes are kept, of %d, and %d wait; one of the two is to wait", kept, s.own.ReplayBytes, s.out.queued)
+	}
+}
+
 // TestReplayWindow: bodies wait while too much is unacknowledged, heads do not.
 func TestReplayWindow(t *testing.T) {
 	p := newResuming(t)
