@@ -107,7 +107,7 @@ func (t *Table[V]) Delete(id uint64) {
 		t.n--
 	}
 	if t.n == 0 && len(t.ring) > keeps {
-		t.ring = nil
+		t.ring, t.old = nil, nil
 	}
 }
 

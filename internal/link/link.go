@@ -305,7 +305,7 @@ func (l *Link) Abandon(a *session.Ask, err *endpoint.Error) {
 }
 
 // Begin remembers the handlers of n messages, so that a cancel reaches those of asks. get returns the id, 0 for a send, and
-// the handler.
+// the handler. It is called with the lock of the link held, so it must not use the link.
 func (l *Link) Begin(n int, get func(i int) (id uint64, r Running)) {
 	l.mu.Lock()
 	for i := range n {

@@ -11,15 +11,15 @@ import (
 
 const (
 	// batchBytes is how much body goes into one frame. gRPC's own cost of a frame, with its four switches of goroutines, is
-	// that of some 50 small messages. For a frame of more than 32 KiB, head included, gRPC clears 1 MiB of memory on each side, which is the next size of
-	// its pool; it writes two DATA frames at once. This is what measured best.
-	batchBytes = 32_400
+	// that of some 50 small messages. For a frame of more than 32 KiB gRPC clears 1 MiB of memory on each side, which is the next size of its pool, so this
+	// leaves room for a head, of which one with eight credits of long names alone has more than it. gRPC writes two DATA frames at once. This is what measured best.
+	batchBytes = 32_000
 	// headRoom is how much of a buffer a head is expected to take.
 	headRoom = 200
 	// MostWhole is the largest payload that travels whole: in a frame of one HTTP/2 DATA frame.
 	MostWhole = 15_900
 	// chunkBytes is the size of the chunks of a larger one, which with all that is around them fit into a batch.
-	chunkBytes = 32_300
+	chunkBytes = 31_900
 	// wholeBytes is the largest payload that a message of a streaming call may have in its envelope, by revision 1. It bounds by how much a peer can
 	// overdraw the window of a call.
 	wholeBytes = 64 << 10
