@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,7 @@ func (h *host) end() {
 	if err := h.conn.Close(); err != nil {
 		h.Error(err)
 	}
+	h.awaitAlone()
 	if err := h.client.Shutdown(h.ctx); err != nil {
 		h.Error(err)
 	}
@@ -105,6 +107,27 @@ func (h *host) end() {
 	for _, e := range []*parley.Env{h.env, h.client} {
 		if c := e.Counters(); c.Sessions != 0 || c.PendingAsks != 0 || c.OpenAsks != 0 {
 			h.Errorf("after the shutdown: %+v", c)
+		}
+	}
+}
+
+// awaitAlone waits until the Env has noticed that no stream is left but the client's: what it still has to say on one would not be acknowledged, and
+// Shutdown would say so.
+func (h *host) awaitAlone() {
+	h.Helper()
+	for ; ; runtime.Gosched() {
+		streams := 0
+		for _, s := range h.env.Sessions() {
+			if s.State == parley.SessionAttached {
+				streams++
+			}
+		}
+		switch {
+		case streams <= 1:
+			return
+		case h.ctx.Err() != nil:
+			h.Errorf("%d streams are left", streams)
+			return
 		}
 	}
 }
