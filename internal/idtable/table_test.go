@@ -83,7 +83,7 @@ func TestTableAfterMany(t *testing.T) {
 		for id := range n {
 			table.Delete(id + 1)
 		}
-		if table.Len() != 0 || len(table.ring) > keeps || (table.ring == nil) != (n > keeps) {
+		if table.Len() != 0 || len(table.ring) > keeps || (table.ring == nil) != (n > keeps) || table.old != nil {
 			t.Errorf("after %d values there are %d, in a ring of %d slots", n, table.Len(), len(table.ring))
 		}
 	}

@@ -57,7 +57,7 @@ type Link struct {
 	dialledAt string // the address; of the dialling side
 	opened    time.Time
 
-	mu        sync.Mutex // guards the next group; never held during I/O or a callback
+	mu        sync.Mutex // guards the next group; never held during I/O or a callback, but for that of Begin
 	running   idtable.Table[Running]
 	session   *session.Session
 	carrier   *Carrier        // nil while there is none
@@ -305,7 +305,7 @@ func (l *Link) Abandon(a *session.Ask, err *endpoint.Error) {
 }
 
 // Begin remembers the handlers of n messages, so that a cancel reaches those of asks. get returns the id, 0 for a send, and
-// the handler. It is called with the lock of the link held, so it must not use the link.
+// the handler. It is called under the lock of the link, which it must not use.
 func (l *Link) Begin(n int, get func(i int) (id uint64, r Running)) {
 	l.mu.Lock()
 	for i := range n {
