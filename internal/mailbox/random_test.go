@@ -209,7 +209,6 @@ func (s *schedule) keep(turn Turn) {
 }
 
 func (s *schedule) check(last *step) {
-	synctest.Wait()
 	if n := workers(); n != 0 {
 		s.t.Errorf("%d goroutines after Done", n)
 	}
