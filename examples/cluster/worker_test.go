@@ -57,7 +57,7 @@ func startMaster(t *testing.T, ctx context.Context, address string, out io.Write
 	return env
 }
 
-func startWorker(t *testing.T, ctx context.Context, master string, out io.Writer) *parley.Env {
+func startWorker(t *testing.T, ctx context.Context, master string, retry time.Duration, out io.Writer) *parley.Env {
 	t.Helper()
 	env, err := parley.New()
 	if err != nil {
@@ -65,7 +65,7 @@ func startWorker(t *testing.T, ctx context.Context, master string, out io.Writer
 	}
 	t.Cleanup(func() { shutdown(t, env) })
 	worker, err := NewWorker(env, WorkerConfig{
-		ID: "worker1", Memory: 512, CPU: 32, Master: master, Period: 20 * time.Millisecond, Retry: 10 * time.Millisecond, Out: out,
+		ID: "worker1", Memory: 512, CPU: 32, Master: master, Period: 20 * time.Millisecond, Retry: retry, Out: out,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestMasterRestart(t *testing.T) {
 	address := env.Address()
 	shutdown(t, env)
 
-	startWorker(t, ctx, "parley://master@"+address, workerOut)
+	startWorker(t, ctx, "parley://master@"+address, 10*time.Millisecond, workerOut)
 	workerPrints("worker1 start register!")
 	for range 2 {
 		env := startMaster(t, ctx, address, masterOut)
@@ -122,7 +122,9 @@ func TestMasterForgets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	startWorker(t, ctx, master.String(), workerOut)
+	// A second attempt to register, where the answer to the first one is late, could find the new master before a heartbeat does.
+	const never = time.Hour
+	startWorker(t, ctx, master.String(), never, workerOut)
 	workerPrints("masterUrl : " + env.Address())
 	masterPrints(oneNode)
 

@@ -33,8 +33,9 @@ func TestCheckWaitsForGoroutinesThatEnd(t *testing.T) {
 
 func TestAwaitReturnsWhatIsLeft(t *testing.T) {
 	before := goroutines()
-	end, ended := make(chan struct{}), make(chan struct{})
-	go leaked(end, ended)
+	begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go leaked(begun, end, ended)
+	<-begun // until then its stack does not name it
 	left := await(before, 10*poll)
 	close(end)
 	<-ended
@@ -43,7 +44,8 @@ func TestAwaitReturnsWhatIsLeft(t *testing.T) {
 	}
 }
 
-func leaked(end <-chan struct{}, ended chan<- struct{}) {
+func leaked(begun chan<- struct{}, end <-chan struct{}, ended chan<- struct{}) {
 	defer close(ended)
+	close(begun)
 	<-end
 }
