@@ -2,11 +2,16 @@ package parley_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/parley-rpc/parley/endpoint"
+	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
+	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
+	"github.com/parley-rpc/parley/internal/bulk"
 	"github.com/parley-rpc/parley/internal/leaktest"
 )
 
@@ -63,4 +68,90 @@ func TestHugeMessages(t *testing.T) {
 		})
 	}
 	end(t, caller, behind, host)
+}
+
+// TestHugeMessagesTakeTurns: where all turns of the program are taken, huge messages wait, until their context ends, before they are encoded and before they
+// are decoded. Small ones do not.
+func TestHugeMessagesTakeTurns(t *testing.T) {
+	leaktest.Check(t)
+	host, _ := hosting(t)
+	caller := newEnv(t)
+	defer end(t, caller, host)
+	handling, goOn := make(chan struct{}, 1), make(chan struct{})
+	defer close(goOn)
+	_, err := sayhiv1parley.RegisterSayHi(soon(t), host, "slow", hiFunc(func(_ context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		handling <- struct{}{}
+		<-goOn
+		return &sayhiv1.HiReply{Msg: r.GetMsg()[:1]}, nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs := map[string]sayhiv1parley.SayHiRef{}
+	for _, name := range []string{"hi", "slow"} {
+		if refs[name], err = sayhiv1parley.LookupSayHi(soon(t), caller, "parley://"+name+"@"+host.Address()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	huge := &sayhiv1.HiRequest{Msg: strings.Repeat("x", 3<<20)}
+	small := func() {
+		t.Helper()
+		for range 500 {
+			if _, err := refs["hi"].Hi.AskSync(soon(t), &sayhiv1.HiRequest{Msg: "small"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	take := func() (giveBack func()) {
+		var ends []func()
+		for range bulk.Turns() {
+			ends = append(ends, bulk.Begin(soon(t), bulk.Large))
+		}
+		return func() {
+			for _, end := range ends {
+				end()
+			}
+		}
+	}
+
+	first := refs["slow"].Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "first"})
+	<-handling
+	second := refs["slow"].Hi.Ask(soon(t), huge) // is encoded now
+	giveBack := take()
+	goOn <- struct{}{}
+	if _, err := first.Wait(soon(t)); err != nil {
+		t.Error(err)
+	}
+	small()
+	select {
+	case <-handling:
+		t.Fatal("a huge request was decoded without a turn")
+	default:
+	}
+
+	ctx, cancel := context.WithCancel(soon(t))
+	defer cancel()
+	third := make(chan error, 1)
+	go func() {
+		_, err := refs["hi"].Hi.AskSync(ctx, huge)
+		third <- err
+	}()
+	small()
+	select {
+	case err := <-third:
+		t.Fatalf("a huge request was encoded without a turn: %v", err)
+	default:
+	}
+	cancel()
+	var e *endpoint.Error
+	if err := <-third; !errors.Is(err, endpoint.ErrCancelled) || !errors.As(err, &e) || e.Execution != endpoint.NotExecuted {
+		t.Errorf("cancelled while it waited for a turn: %v, want cancelled and not executed", err)
+	}
+
+	giveBack()
+	<-handling
+	goOn <- struct{}{}
+	if got, err := second.Wait(soon(t)); err != nil || got.GetMsg() != "x" {
+		t.Errorf("%q, %v, want the answer to the huge request", got.GetMsg(), err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/bulk"
 	"github.com/parley-rpc/parley/internal/rpcstats"
 )
 
@@ -87,7 +88,7 @@ func answered(call *rpcstats.Call, r *endpoint.Request, got *endpoint.Response) 
 	}
 	if got.Err == nil && r.NewReply != nil {
 		reply := r.NewReply()
-		if err := proto.Unmarshal(got.Encoded(), reply); err != nil {
+		if err := unmarshal(call.Context(), got, reply); err != nil {
 			call.Fail(&endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: "reply: " + err.Error(), Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted, Cause: err})
 		} else {
 			call.InPayload(reply, len(got.Payload))
@@ -95,6 +96,11 @@ func answered(call *rpcstats.Call, r *endpoint.Request, got *endpoint.Response) 
 	}
 	call.InTrailer(got.Trailer)
 	call.End(errorOf(got.Err), got.Trailer)
+}
+
+func unmarshal(ctx context.Context, got *endpoint.Response, reply proto.Message) error {
+	defer bulk.Begin(ctx, got.Len())()
+	return proto.Unmarshal(got.Encoded(), reply)
 }
 
 // errorOf returns e as an error, which is nil if e is.

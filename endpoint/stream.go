@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/internal/asproto"
+	"github.com/parley-rpc/parley/internal/bulk"
 	"github.com/parley-rpc/parley/internal/rpcstats"
 )
 
@@ -172,7 +173,7 @@ func (s *clientStream) send(m any) error {
 	if !ok {
 		return s.describe(&Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T must be a protobuf message", m), Execution: NotExecuted})
 	}
-	encoded, err := proto.Marshal(message)
+	encoded, err := asproto.Marshal(s.ctx, message)
 	if err != nil {
 		return s.describe(&Error{Reason: ReasonUnencodable, Text: "request: " + err.Error(), Phase: PhaseQueued, Execution: NotExecuted, Cause: err})
 	}
@@ -250,11 +251,16 @@ func (s *clientStream) receive(m any) error {
 	if o := s.options.more; o != nil && o.maxRecv > 0 && len(encoded) > o.maxRecv {
 		return s.mistake(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(encoded), o.maxRecv), nil)
 	}
-	if err := proto.Unmarshal(encoded, message); err != nil {
+	if err := s.unmarshal(encoded, message); err != nil {
 		return s.mistake(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
 	s.told.InPayload(m, len(encoded))
 	return nil
+}
+
+func (s *clientStream) unmarshal(encoded []byte, message proto.Message) error {
+	defer bulk.Begin(s.ctx, len(encoded))()
+	return proto.Unmarshal(encoded, message)
 }
 
 // tellAnswer tells of the headers, which are there when a message, or the end with the error err, has come from the other side.

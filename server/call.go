@@ -14,10 +14,10 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/asproto"
+	"github.com/parley-rpc/parley/internal/bulk"
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/mailbox"
-	"github.com/parley-rpc/parley/internal/payload"
 	"github.com/parley-rpc/parley/internal/rpcstats"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
@@ -208,19 +208,12 @@ func (c *call) Stream() grpc.ServerStream {
 }
 
 // decode decodes the request, once.
-func (c *call) decode(req proto.Message) (err error) {
-	if c.parts != nil {
-		c.payload, c.parts = c.parts.Join(), nil
-	}
+func (c *call) decode(req proto.Message) error {
 	size := len(c.payload)
-	switch {
-	case c.encoding == wire.JSON:
-		err = protojson.Unmarshal(c.payload, req)
-	case c.method.IsStock(): // which brings its own request
-		err = proto.Unmarshal(c.payload, req)
-	default:
-		err = asproto.UnmarshalNew(c.payload, req)
+	if c.parts != nil {
+		size = c.parts.Len()
 	}
+	err := c.unmarshal(req, size)
 	c.payload = nil
 	if c.frame != nil { // a message that is never decoded leaves it to the garbage collector
 		c.frame.Release()
@@ -230,6 +223,24 @@ func (c *call) decode(req proto.Message) (err error) {
 		c.told.InPayload(req, size)
 	}
 	return err
+}
+
+// unmarshal decodes a request of size bytes.
+func (c *call) unmarshal(req proto.Message, size int) error {
+	if size >= bulk.Large {
+		defer bulk.Begin(c.ctx, size)()
+	}
+	if c.parts != nil {
+		c.payload, c.parts = c.parts.Join(), nil
+	}
+	switch {
+	case c.encoding == wire.JSON:
+		return protojson.Unmarshal(c.payload, req)
+	case c.method.IsStock(): // which brings its own request
+		return proto.Unmarshal(c.payload, req)
+	default:
+		return asproto.UnmarshalNew(c.payload, req)
+	}
 }
 
 // take gives back the room that the message had in its sender's window.
@@ -264,124 +275,6 @@ func (c *call) refuseTaken(e *endpoint.Error) {
 	}
 	c.hosted.server.drop(c.hosted.name(), c.during(), e)
 }
-
-// answer answers an ask with a reply.
-func (c *call) answer(res proto.Message) {
-	encoding := wire.Proto
-	var memory *wire.Buffer
-	var encoded []byte
-	var err error
-	switch {
-	case c.encoding == wire.JSON:
-		encoding = wire.JSON
-		encoded, err = protojson.Marshal(res)
-	case c.local != nil:
-		encoded, err = proto.Marshal(res)
-	default:
-		buffer := payload.NewBuffer() // the session copies a small payload
-		defer buffer.Free()
-		encoded, memory, err = buffer.Marshal(res)
-	}
-	if err != nil {
-		e := failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
-		c.noteError(e)
-		c.answerError(e)
-		return
-	}
-	header, trailer := c.ctx.Metadata()
-	var cut error // the asker waits no more
-	if c.told != nil {
-		cut = c.ctx.Err()
-	}
-	var refused *endpoint.Error
-	if c.local != nil {
-		refused = c.answerLocally(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
-	} else {
-		refused = c.reply(&session.Reply{ID: c.id, Payload: encoded, Memory: memory, Encoding: encoding}, header, trailer)
-	}
-	if c.told == nil {
-		return
-	}
-	c.answered()
-	switch {
-	case cut != nil:
-		c.told.Fail(cut)
-	case refused != nil:
-		c.told.OutTrailer(nil)
-		c.told.Fail(refused)
-	default:
-		c.told.OutHeader(header)
-		c.told.OutPayload(res, len(encoded))
-		c.told.OutTrailer(trailer)
-	}
-}
-
-// answerError answers an ask with an error.
-func (c *call) answerError(e *endpoint.Error) {
-	if c.stream != nil {
-		c.endStream(e)
-		return
-	}
-	header, trailer := c.ctx.Metadata()
-	defer c.tellError(c.told != nil && c.ctx.Err() != nil, header, trailer, e)
-	if c.local != nil {
-		if e.Reason == endpoint.ReasonHandler {
-			e = endpoint.ErrorFromStatus(statusOf(e)) // no more than a peer would get
-			e.Remote = false
-		}
-		c.answerLocally(endpoint.Response{Err: e, Header: header, Trailer: trailer})
-		return
-	}
-	c.reply(&session.Reply{ID: c.id, Status: statusOf(e)}, header, trailer)
-}
-
-// tellError tells of an answer that is the error e; cut says that the asker waits no more.
-func (c *call) tellError(cut bool, header, trailer metadata.MD, e *endpoint.Error) {
-	if c.told == nil {
-		return
-	}
-	c.answered()
-	if !cut {
-		if len(header) > 0 {
-			c.told.OutHeader(header)
-		}
-		c.told.OutTrailer(trailer)
-	}
-	c.told.Fail(e)
-}
-
-// answered makes c one that nobody waits for, so that a stats handler that panics when it is told of the answer does not cause another.
-func (c *call) answered() { c.id, c.local = 0, nil }
-
-// answerLocally answers a local ask, with an error in place of an answer that a session would not carry, and returns that.
-func (c *call) answerLocally(r endpoint.Response) *endpoint.Error {
-	e := c.hosted.server.refuseReply(&r)
-	if e != nil {
-		r = endpoint.Response{Err: e}
-	}
-	c.local.complete(r)
-	return e
-}
-
-// reply answers a peer's ask. It returns the error that was sent in place of a reply, or nil.
-func (c *call) reply(r *session.Reply, header, trailer metadata.MD) *endpoint.Error {
-	failed := r.Status != nil
-	var err error
-	if r.Header, err = wire.FromMD(header); err == nil {
-		r.Trailer, err = wire.FromMD(trailer)
-	}
-	if err != nil {
-		*r = session.Reply{ID: c.id, Status: statusOf(failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err))}
-	}
-	c.link.Reply(r)
-	if failed || r.Status == nil {
-		return nil
-	}
-	return endpoint.ErrorFromStatus(r.Status)
-}
-
-// goexit stands for the value of a panic where a handler ended its goroutine.
-const goexit = "runtime.Goexit was called"
 
 // panicked is told that a handler or callback panicked with v, or ended its goroutine.
 func (c *call) panicked(v any) {

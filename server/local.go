@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/asproto"
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/identity"
 	"github.com/parley-rpc/parley/internal/wire"
@@ -148,7 +149,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if err != nil {
 		return err
 	}
-	payload, encodeErr := proto.Marshal(r.Message)
+	payload, encodeErr := asproto.Marshal(ctx, r.Message)
 	if encodeErr != nil {
 		return failure(endpoint.ReasonUnencodable, endpoint.NotExecuted, "request: %v", encodeErr).At(endpoint.PhaseQueued, endpoint.NotExecuted)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/asproto"
+	"github.com/parley-rpc/parley/internal/bulk"
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/inbox"
 	"github.com/parley-rpc/parley/internal/link"
@@ -143,7 +144,7 @@ func (s *stream) SendMsg(m any) error {
 		encoding = wire.JSON
 		encoded, err = protojson.Marshal(message)
 	} else {
-		encoded, err = proto.Marshal(message)
+		encoded, err = asproto.Marshal(s.ctx, message)
 	}
 	if err != nil {
 		return failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
@@ -169,7 +170,7 @@ func (s *stream) RecvMsg(m any) error {
 		return err
 	}
 	s.received = true
-	if err := decode(got, message); err != nil {
+	if err := decode(s.ctx, got, message); err != nil {
 		return failure(endpoint.ReasonUndecodable, endpoint.MayHaveExecuted, "request: %v", err)
 	}
 	s.told.InPayload(m, len(got.Payload))
@@ -281,7 +282,8 @@ func (s *stream) Fail(e *endpoint.Error) {
 	s.ctx.CancelCall(e)
 }
 
-func decode(got inbox.Message, m proto.Message) error {
+func decode(ctx context.Context, got inbox.Message, m proto.Message) error {
+	defer bulk.Begin(ctx, len(got.Payload))()
 	if got.JSON {
 		return protojson.Unmarshal(got.Payload, m)
 	}

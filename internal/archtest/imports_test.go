@@ -13,9 +13,10 @@ import (
 // decision: docs/design.md has the reasons.
 var allowed = map[string][]string{
 	".":                   {"client", "endpoint", "internal/introspect", "internal/link", "internal/rpcstats", "internal/session", "internal/wire", "server"},
-	"client":              {"endpoint", "internal/credit", "internal/inbox", "internal/link", "internal/payload", "internal/rpcstats", "internal/session", "internal/wire"},
-	"endpoint":            {"gen/parley/v1", "internal/asproto", "internal/callctx", "internal/identity", "internal/rpcstats"},
-	"internal/asproto":    {},
+	"client":              {"endpoint", "internal/bulk", "internal/credit", "internal/inbox", "internal/link", "internal/payload", "internal/rpcstats", "internal/session", "internal/wire"},
+	"endpoint":            {"gen/parley/v1", "internal/asproto", "internal/bulk", "internal/callctx", "internal/identity", "internal/rpcstats"},
+	"internal/asproto":    {"internal/bulk"},
+	"internal/bulk":       {},
 	"internal/callctx":    {},
 	"internal/credit":     {},
 	"internal/identity":   {},
@@ -24,12 +25,12 @@ var allowed = map[string][]string{
 	"internal/introspect": {"endpoint", "gen/parley/v1", "server"},
 	"internal/link":       {"endpoint", "gen/parley/v1", "internal/credit", "internal/identity", "internal/idtable", "internal/inbox", "internal/session", "internal/wire"},
 	"internal/mailbox":    {},
-	"internal/payload":    {"internal/session", "internal/wire"},
+	"internal/payload":    {"internal/bulk", "internal/session", "internal/wire"},
 	"internal/rpcstats":   {},
 	"internal/session":    {"endpoint", "gen/parley/v1", "internal/credit", "internal/idtable", "internal/wire"},
 	"internal/wire":       {"gen/parley/v1"},
 	"policy":              {"endpoint", "internal/identity"},
-	"server":              {"endpoint", "gen/parley/v1", "internal/asproto", "internal/callctx", "internal/credit", "internal/identity", "internal/inbox", "internal/link", "internal/mailbox", "internal/payload", "internal/rpcstats", "internal/session", "internal/wire"},
+	"server":              {"endpoint", "gen/parley/v1", "internal/asproto", "internal/bulk", "internal/callctx", "internal/credit", "internal/identity", "internal/inbox", "internal/link", "internal/mailbox", "internal/payload", "internal/rpcstats", "internal/session", "internal/wire"},
 	"internal/leaktest":   {},
 	"internal/faultproxy": {},
 	"internal/tlstest":    {},
@@ -82,7 +83,7 @@ var outside = map[string][]string{
 }
 
 // standardOnly are the packages that import nothing but the standard library.
-var standardOnly = []string{"internal/credit", "internal/idtable", "internal/mailbox", "internal/leaktest", "internal/faultproxy"}
+var standardOnly = []string{"internal/bulk", "internal/credit", "internal/idtable", "internal/mailbox", "internal/leaktest", "internal/faultproxy"}
 
 func TestOutsideImports(t *testing.T) {
 	for _, s := range sources(t) {

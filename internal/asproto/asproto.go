@@ -1,9 +1,13 @@
-// Package asproto takes what stock gRPC code hands over for a message, and decodes into messages.
+// Package asproto takes what stock gRPC code hands over for a message, and encodes and decodes messages.
 package asproto
 
 import (
+	"context"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/parley-rpc/parley/internal/bulk"
 )
 
 // Message returns v as a message, if it is one of either API of Go protobuf.
@@ -16,6 +20,15 @@ func Message(v any) (proto.Message, bool) {
 	default:
 		return nil, false
 	}
+}
+
+// Marshal is proto.Marshal of a message that waits for its turn if it is large, until ctx ends: see package bulk.
+func Marshal(ctx context.Context, m proto.Message) ([]byte, error) {
+	options := proto.MarshalOptions{}
+	size := options.Size(m)
+	options.UseCachedSize = true // which proto.Marshal does, too
+	defer bulk.Begin(ctx, size)()
+	return options.Marshal(m)
 }
 
 // UnmarshalNew is proto.Unmarshal for a message that is empty: it saves the Reset, to which package proto comes by reflection, and so a third of the price of
