@@ -10,8 +10,9 @@ import (
 	"github.com/parley-rpc/parley/internal/session"
 )
 
-// writers returns how many goroutines write or wait for something to write.
+// writers returns how many goroutines write or wait for something to write, once all that can run has run.
 func writers() int {
+	synctest.Wait()
 	all := make([]byte, 1<<20)
 	all = all[:runtime.Stack(all, true)]
 	return strings.Count(string(all), "link.(*Carrier).write(")
@@ -29,15 +30,14 @@ func TestAWriterLivesWhileThereIsSomethingToWrite(t *testing.T) {
 		for range 2 {
 			for range 3 {
 				w.asks()
+				synctest.Wait() // each side has rested once more
 			}
-			synctest.Wait()
 			if n := writers(); n != 2 {
 				t.Errorf("%d writers of two busy sides, want one of each", n)
 			}
 			for range 3 { // what is said in time keeps them
 				<-time.After(linger - time.Millisecond)
 				w.asks()
-				synctest.Wait()
 				if n := writers(); n != 2 {
 					t.Errorf("%d writers while both sides write now and then, want one of each", n)
 				}
@@ -67,7 +67,6 @@ func TestAnIdleSessionHasNoWriter(t *testing.T) {
 				t.Fatalf("the next heartbeat is to be at %v, and it is %v", at, time.Now())
 			}
 			<-time.After(time.Until(at))
-			synctest.Wait()
 			ticks++
 			if n := writers(); n != 0 {
 				t.Errorf("%d writers of an idle session", n)
@@ -91,6 +90,7 @@ func TestAWriterThatWaitsEndsWithItsStream(t *testing.T) {
 		for range 5 {
 			for range 3 {
 				w.asks()
+				synctest.Wait() // each side has rested once more
 			}
 			if n := writers(); n != 2 {
 				t.Errorf("%d writers of two busy sides, want one of each", n)
