@@ -2,12 +2,12 @@ package parley_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc/interop/grpc_testing"
 
+	"github.com/parley-rpc/parley"
 	"github.com/parley-rpc/parley/endpoint"
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
 	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
@@ -70,88 +70,71 @@ func TestHugeMessages(t *testing.T) {
 	end(t, caller, behind, host)
 }
 
-// TestHugeMessagesTakeTurns: where all turns of the program are taken, huge messages wait, until their context ends, before they are encoded and before they
-// are decoded. Small ones do not.
+// TestHugeMessagesTakeTurns wherever they are encoded or decoded: request and reply, of asks and of streaming calls, of peers and in one Env.
 func TestHugeMessagesTakeTurns(t *testing.T) {
 	leaktest.Check(t)
 	host, _ := hosting(t)
 	caller := newEnv(t)
 	defer end(t, caller, host)
-	handling, goOn := make(chan struct{}, 1), make(chan struct{})
-	defer close(goOn)
-	_, err := sayhiv1parley.RegisterSayHi(soon(t), host, "slow", hiFunc(func(_ context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
-		handling <- struct{}{}
-		<-goOn
-		return &sayhiv1.HiReply{Msg: r.GetMsg()[:1]}, nil
+	grpc_testing.RegisterTestServiceServer(host.Endpoint("echoes"), &echoes{})
+	handled := make(chan struct{}, 1)
+	_, err := sayhiv1parley.RegisterSayHi(soon(t), host, "sink", hiFunc(func(context.Context, *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		handled <- struct{}{}
+		return &sayhiv1.HiReply{}, nil
 	}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	refs := map[string]sayhiv1parley.SayHiRef{}
-	for _, name := range []string{"hi", "slow"} {
-		if refs[name], err = sayhiv1parley.LookupSayHi(soon(t), caller, "parley://"+name+"@"+host.Address()); err != nil {
-			t.Fatal(err)
+	hosted, _ := endpoint.NewRef("echoes", host.Address())
+	huge := strings.Repeat("x", 3<<20)
+	expect := func(turns uint64, of string, f func()) {
+		t.Helper()
+		begun := bulk.Begun()
+		f()
+		if n := bulk.Begun() - begun; n != turns {
+			t.Errorf("%s took %d turns, want %d", of, n, turns)
 		}
 	}
-	huge := &sayhiv1.HiRequest{Msg: strings.Repeat("x", 3<<20)}
-	small := func() {
-		t.Helper()
-		for range 500 {
-			if _, err := refs["hi"].Hi.AskSync(soon(t), &sayhiv1.HiRequest{Msg: "small"}); err != nil {
+	for name, env := range map[string]*parley.Env{"of a peer": caller, "of the same Env": host} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := env.Conn(hosted)
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-	}
-	take := func() (giveBack func()) {
-		var ends []func()
-		for range bulk.Turns() {
-			ends = append(ends, bulk.Begin(soon(t), bulk.Large))
-		}
-		return func() {
-			for _, end := range ends {
-				end()
+			stub := grpc_testing.NewTestServiceClient(conn)
+			stream, err := stub.FullDuplexCall(soon(t))
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-	}
-
-	first := refs["slow"].Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: "first"})
-	<-handling
-	second := refs["slow"].Hi.Ask(soon(t), huge) // is encoded now
-	giveBack := take()
-	goOn <- struct{}{}
-	if _, err := first.Wait(soon(t)); err != nil {
-		t.Error(err)
-	}
-	small()
-	select {
-	case <-handling:
-		t.Fatal("a huge request was decoded without a turn")
-	default:
-	}
-
-	ctx, cancel := context.WithCancel(soon(t))
-	defer cancel()
-	third := make(chan error, 1)
-	go func() {
-		_, err := refs["hi"].Hi.AskSync(ctx, huge)
-		third <- err
-	}()
-	small()
-	select {
-	case err := <-third:
-		t.Fatalf("a huge request was encoded without a turn: %v", err)
-	default:
-	}
-	cancel()
-	var e *endpoint.Error
-	if err := <-third; !errors.Is(err, endpoint.ErrCancelled) || !errors.As(err, &e) || e.Execution != endpoint.NotExecuted {
-		t.Errorf("cancelled while it waited for a turn: %v, want cancelled and not executed", err)
-	}
-
-	giveBack()
-	<-handling
-	goOn <- struct{}{}
-	if got, err := second.Wait(soon(t)); err != nil || got.GetMsg() != "x" {
-		t.Errorf("%q, %v, want the answer to the huge request", got.GetMsg(), err)
+			for size, turns := range map[string]uint64{huge: 4, "small": 0} {
+				expect(turns, "an ask", func() {
+					if _, err := stub.UnaryCall(soon(t), &grpc_testing.SimpleRequest{Payload: body(size)}); err != nil {
+						t.Error(err)
+					}
+				})
+				expect(turns, "a message and its echo", func() {
+					if err := stream.Send(&outRequest{Payload: body(size)}); err != nil {
+						t.Error(err)
+					}
+					if _, err := stream.Recv(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			if err := stream.CloseSend(); err != nil {
+				t.Error(err)
+			}
+			(&transcript{}).rest(stream)
+			sink, err := sayhiv1parley.LookupSayHi(soon(t), env, "parley://sink@"+host.Address())
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(1, "what TrySend sends, which waits for none,", func() {
+				if err := sink.Hi.TrySend(soon(t), &sayhiv1.HiRequest{Msg: huge}); err != nil {
+					t.Fatal(err)
+				}
+				<-handled
+			})
+		})
 	}
 }

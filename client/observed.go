@@ -88,7 +88,7 @@ func answered(call *rpcstats.Call, r *endpoint.Request, got *endpoint.Response) 
 	}
 	if got.Err == nil && r.NewReply != nil {
 		reply := r.NewReply()
-		if err := unmarshal(call.Context(), got, reply); err != nil {
+		if err := unmarshal(got, reply); err != nil {
 			call.Fail(&endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: "reply: " + err.Error(), Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted, Cause: err})
 		} else {
 			call.InPayload(reply, len(got.Payload))
@@ -98,8 +98,8 @@ func answered(call *rpcstats.Call, r *endpoint.Request, got *endpoint.Response) 
 	call.End(errorOf(got.Err), got.Trailer)
 }
 
-func unmarshal(ctx context.Context, got *endpoint.Response, reply proto.Message) error {
-	defer bulk.Begin(ctx, got.Len())()
+func unmarshal(got *endpoint.Response, reply proto.Message) error {
+	defer bulk.Begin(got.Len())()
 	return proto.Unmarshal(got.Encoded(), reply)
 }
 

@@ -193,7 +193,7 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	buffer := payload.NewBuffer()
 	defer buffer.Free()
 	var encodeErr error
-	if p.Payload, p.Memory, encodeErr = buffer.Marshal(ctx, q.Message); encodeErr != nil {
+	if p.Payload, p.Memory, encodeErr = buffer.Marshal(q.Message, q.NoWait); encodeErr != nil {
 		return unencodable(encodeErr)
 	}
 	o := link.PostOptions{NoWait: q.NoWait, QueueTimeout: r.client.config.QueueTimeout}

@@ -125,8 +125,8 @@ func (c *call) Complete(r Response) {
 	c.mu.Unlock()
 }
 
-// outcome returns the reply of a call that is done, a *Res, or its error. When ctx ends, a large reply waits no longer for its turn to be decoded.
-func (c *call) outcome(ctx context.Context) (any, *Error) {
+// outcome returns the reply of a call that is done, a *Res, or its error.
+func (c *call) outcome() (any, *Error) {
 	if err := c.failure(); err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (c *call) outcome(ctx context.Context) (any, *Error) {
 		return c.result, nil
 	}
 	res := c.core.messages.newRes()
-	if err := c.decode(ctx, c.core.messages.asProto(res), asproto.UnmarshalNew); err != nil {
+	if err := c.decode(c.core.messages.asProto(res), asproto.UnmarshalNew); err != nil {
 		return nil, err
 	}
 	return res, nil
@@ -158,7 +158,7 @@ func (c *call) failure() *Error {
 }
 
 // decode decodes the reply of a call that is done, and has not failed, into res, by unmarshal.
-func (c *call) decode(ctx context.Context, res proto.Message, unmarshal func([]byte, proto.Message) error) *Error {
+func (c *call) decode(res proto.Message, unmarshal func([]byte, proto.Message) error) *Error {
 	if m := c.response.Shared; m != nil {
 		defer m.Release()
 	}
@@ -166,7 +166,7 @@ func (c *call) decode(ctx context.Context, res proto.Message, unmarshal func([]b
 		return c.replyError(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", c.response.Len(), o.maxRecv), nil)
 	}
 	if size := c.response.Len(); size >= bulk.Large {
-		defer bulk.Begin(ctx, size)()
+		defer bulk.Begin(size)()
 	}
 	if err := unmarshal(c.response.Encoded(), res); err != nil {
 		return c.replyError(ReasonUndecodable, "reply: "+err.Error(), err)

@@ -160,7 +160,7 @@ func (c *call) invoke(ctx context.Context, args, reply any, opts []grpc.CallOpti
 	if c.receipt {
 		return nil
 	}
-	return c.decode(ctx, res, c.core.unmarshalReply)
+	return c.decode(res, c.core.unmarshalReply)
 }
 
 // unmarshalReply is proto.Unmarshal, which comes to the message's Reset by reflection where that is not needed.

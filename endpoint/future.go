@@ -32,7 +32,7 @@ func (f *Future[Res]) Done() <-chan struct{} { return f.call.over.Done() }
 func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
 	c := &f.call
 	if c.over.IsSet() {
-		return f.result(ctx)
+		return f.result()
 	}
 	if c.core.caller.WaitsForItself(ctx) {
 		e := errSelfAsk()
@@ -41,10 +41,10 @@ func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
 	}
 	select {
 	case <-c.over.Done():
-		return f.result(ctx)
+		return f.result()
 	case <-ctx.Done():
 		if c.over.IsSet() {
-			return f.result(ctx)
+			return f.result()
 		}
 		return nil, c.core.describe(ContextError(ctx), verbAsk, c.started)
 	}
@@ -58,7 +58,7 @@ func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
 func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
 	core := f.call.core
 	if core == nil || core.caller == nil { // it has failed, or is a fake's: there is no Env, and nothing to wait for
-		fn(f.result(context.Background()))
+		fn(f.result())
 		return
 	}
 	core.caller.Go(func() {
@@ -68,14 +68,14 @@ func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
 				slog.Error("parley: a function of OnComplete panicked", "method", core.name, "panic", v, "stack", string(debug.Stack()))
 			}
 		}()
-		fn(f.result(context.Background()))
+		fn(f.result())
 	})
 }
 
-// result returns the outcome of a future that is done. When ctx ends, a large reply waits no longer for its turn to be decoded.
-func (f *Future[Res]) result(ctx context.Context) (*Res, error) {
+// result returns the outcome of a future that is done.
+func (f *Future[Res]) result() (*Res, error) {
 	f.once.Do(func() {
-		v, err := f.call.outcome(ctx)
+		v, err := f.call.outcome()
 		if err != nil {
 			f.err = err
 			return

@@ -168,7 +168,7 @@ func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOptio
 		a.abandon(ctx)
 		<-a.turn
 	}
-	v, err := a.outcome(ctx)
+	v, err := a.outcome()
 	c.release(a)
 	if err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func (c *methodCore) askSyncInside(ctx context.Context, req any, opts []grpc.Cal
 	a := &call{core: c}
 	a.startInside(ctx, req, opts)
 	<-a.over.Done()
-	v, err := a.outcome(ctx)
+	v, err := a.outcome()
 	if err != nil {
 		return nil, err
 	}

@@ -173,7 +173,7 @@ func (s *clientStream) send(m any) error {
 	if !ok {
 		return s.describe(&Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T must be a protobuf message", m), Execution: NotExecuted})
 	}
-	encoded, err := asproto.Marshal(s.ctx, message)
+	encoded, err := asproto.Marshal(message, false)
 	if err != nil {
 		return s.describe(&Error{Reason: ReasonUnencodable, Text: "request: " + err.Error(), Phase: PhaseQueued, Execution: NotExecuted, Cause: err})
 	}
@@ -259,7 +259,7 @@ func (s *clientStream) receive(m any) error {
 }
 
 func (s *clientStream) unmarshal(encoded []byte, message proto.Message) error {
-	defer bulk.Begin(s.ctx, len(encoded))()
+	defer bulk.Begin(len(encoded))()
 	return proto.Unmarshal(encoded, message)
 }
 

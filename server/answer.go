@@ -23,11 +23,11 @@ func (c *call) answer(res proto.Message) {
 		encoding = wire.JSON
 		encoded, err = protojson.Marshal(res)
 	case c.local != nil:
-		encoded, err = asproto.Marshal(c.ctx, res)
+		encoded, err = asproto.Marshal(res, false)
 	default:
 		buffer := payload.NewBuffer() // the session copies a small payload
 		defer buffer.Free()
-		encoded, memory, err = buffer.Marshal(c.ctx, res)
+		encoded, memory, err = buffer.Marshal(res, false)
 	}
 	if err != nil {
 		e := failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)

@@ -228,7 +228,7 @@ func (c *call) decode(req proto.Message) error {
 // unmarshal decodes a request of size bytes.
 func (c *call) unmarshal(req proto.Message, size int) error {
 	if size >= bulk.Large {
-		defer bulk.Begin(c.ctx, size)()
+		defer bulk.Begin(size)()
 	}
 	if c.parts != nil {
 		c.payload, c.parts = c.parts.Join(), nil

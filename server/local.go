@@ -149,7 +149,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if err != nil {
 		return err
 	}
-	payload, encodeErr := asproto.Marshal(ctx, r.Message)
+	payload, encodeErr := asproto.Marshal(r.Message, r.NoWait)
 	if encodeErr != nil {
 		return failure(endpoint.ReasonUnencodable, endpoint.NotExecuted, "request: %v", encodeErr).At(endpoint.PhaseQueued, endpoint.NotExecuted)
 	}

@@ -144,7 +144,7 @@ func (s *stream) SendMsg(m any) error {
 		encoding = wire.JSON
 		encoded, err = protojson.Marshal(message)
 	} else {
-		encoded, err = asproto.Marshal(s.ctx, message)
+		encoded, err = asproto.Marshal(message, false)
 	}
 	if err != nil {
 		return failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
@@ -170,7 +170,7 @@ func (s *stream) RecvMsg(m any) error {
 		return err
 	}
 	s.received = true
-	if err := decode(s.ctx, got, message); err != nil {
+	if err := decode(got, message); err != nil {
 		return failure(endpoint.ReasonUndecodable, endpoint.MayHaveExecuted, "request: %v", err)
 	}
 	s.told.InPayload(m, len(got.Payload))
@@ -282,8 +282,8 @@ func (s *stream) Fail(e *endpoint.Error) {
 	s.ctx.CancelCall(e)
 }
 
-func decode(ctx context.Context, got inbox.Message, m proto.Message) error {
-	defer bulk.Begin(ctx, len(got.Payload))()
+func decode(got inbox.Message, m proto.Message) error {
+	defer bulk.Begin(len(got.Payload))()
 	if got.JSON {
 		return protojson.Unmarshal(got.Payload, m)
 	}

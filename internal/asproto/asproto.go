@@ -2,8 +2,6 @@
 package asproto
 
 import (
-	"context"
-
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 
@@ -22,12 +20,19 @@ func Message(v any) (proto.Message, bool) {
 	}
 }
 
-// Marshal is proto.Marshal of a message that waits for its turn if it is large, until ctx ends: see package bulk.
-func Marshal(ctx context.Context, m proto.Message) ([]byte, error) {
+// Marshal is proto.Marshal for which a large message waits for its turn, unless noWait is set: see package bulk. A message that would have to be encoded to know
+// its size, as one does with an encoding of its own, has no turn.
+func Marshal(m proto.Message, noWait bool) ([]byte, error) {
+	if noWait || m == nil {
+		return proto.Marshal(m)
+	}
+	if fast := m.ProtoReflect().ProtoMethods(); fast == nil || fast.Size == nil {
+		return proto.Marshal(m)
+	}
 	options := proto.MarshalOptions{}
 	size := options.Size(m)
 	options.UseCachedSize = true // which proto.Marshal does, too
-	defer bulk.Begin(ctx, size)()
+	defer bulk.Begin(size)()
 	return options.Marshal(m)
 }
 

@@ -2,48 +2,67 @@
 //
 // To encode or decode 64 MiB takes tens of milliseconds. The Go scheduler lets a goroutine have a processor for ten or twenty of them, and if each
 // processor has such a goroutine, everything else waits for as long: messages of a few bytes, and those who read and write the sessions that these
-// travel in. So at most half of the processors work on large messages at a time, and the others wait for their turn.
+// travel in. So large messages are worked on by turns, of which there is one for every two processors.
+//
+// A turn is a courtesy to others. Nobody waits for one longer than Patience, so that there is nothing that a turn could hold up for good: where more large
+// messages come than the turns are enough for, all processors work on them.
 package bulk
 
 import (
-	"context"
 	"runtime"
+	"sync/atomic"
+	"time"
 )
 
-// Large is from how many bytes on a message waits for its turn. To encode or decode a smaller one takes less than a millisecond.
-const Large = 1 << 20
+const (
+	// Large is from how many bytes on a message waits for its turn. To encode or decode a smaller one takes less than a millisecond.
+	Large = 1 << 20
+	// Patience is how long a message waits at the most.
+	Patience = 100 * time.Millisecond
+)
 
 // turns has an element for each turn that is taken.
-type turns chan struct{}
+type turns struct {
+	taken chan struct{}
+	begun atomic.Uint64
+}
 
-// all are the turns of this program: half of the processors that it has when it starts, and at least one. Nobody can observe them but by the time that
-// something takes.
-var all = make(turns, max(1, runtime.GOMAXPROCS(0)/2))
+func newTurns(n int) *turns { return &turns{taken: make(chan struct{}, n)} }
 
-// Turns returns how many may work at a time.
-func Turns() int { return cap(all) }
+// all are the turns of this program, by the processors that it has when it starts. Nobody can observe them but by the time that something takes.
+var all = newTurns(max(1, runtime.GOMAXPROCS(0)/2))
 
-// Begin waits for a turn to encode or decode that many bytes, if they are a large message. The caller calls end once, as soon as that is done, and in
-// between nothing that may wait. If ctx ends first, Begin returns as well, and whoever goes on all the same does so without a turn. It may be
+// Begin waits for a turn to encode or decode that many bytes, if they are a large message. The caller calls end once, as soon as that is done. It may be
 // called concurrently.
-func Begin(ctx context.Context, bytes int) (end func()) {
+func Begin(bytes int) (end func()) {
 	if bytes < Large {
 		return nothing
 	}
-	return all.begin(ctx)
+	return all.begin()
 }
 
-func (t turns) begin(ctx context.Context) (end func()) {
+// Begun returns how many large messages have had their turn, or have waited in vain, since the program started.
+func Begun() uint64 { return all.begun.Load() }
+
+func (t *turns) begin() (end func()) {
+	defer t.begun.Add(1)
+	// What is ready to run on this processor may find no other one for as long as the work takes.
+	defer runtime.Gosched()
 	select {
-	case t <- struct{}{}:
-	case <-ctx.Done():
+	case t.taken <- struct{}{}:
+		return t.end
+	default:
+	}
+	patience := time.NewTimer(Patience)
+	defer patience.Stop()
+	select {
+	case t.taken <- struct{}{}:
+		return t.end
+	case <-patience.C:
 		return nothing
 	}
-	// What is ready to run on this processor may find no other one for as long as the work takes.
-	runtime.Gosched()
-	return t.end
 }
 
-func (t turns) end() { <-t }
+func (t *turns) end() { <-t.taken }
 
 func nothing() {}

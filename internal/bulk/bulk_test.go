@@ -1,26 +1,29 @@
 package bulk
 
 import (
-	"context"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestTurnsOfTheProgram(t *testing.T) {
-	if n := Turns(); n < 1 || n > max(1, runtime.NumCPU()/2) {
-		t.Errorf("%d turns, of %d processors", n, runtime.NumCPU())
+	if n := cap(all.taken); n < 1 || n > max(1, runtime.GOMAXPROCS(0)/2) {
+		t.Errorf("%d turns, of %d processors", n, runtime.GOMAXPROCS(0))
 	}
-	for range Turns() {
-		defer Begin(t.Context(), Large)()
+	begun := Begun()
+	Begin(Large - 1)()
+	if n := Begun() - begun; n != 0 {
+		t.Errorf("a small message has had %d turns", n)
 	}
-	Begin(t.Context(), Large-1)() // which does not wait
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	Begin(ctx, Large)()
-	if n := len(all); n != Turns() {
-		t.Errorf("%d turns are taken, of %d: who had none gave one back", n, Turns())
+	end := Begin(Large)
+	if n := len(all.taken); n != 1 {
+		t.Errorf("%d turns are taken by a large message", n)
+	}
+	end()
+	if n := len(all.taken); n != 0 || Begun()-begun != 1 {
+		t.Errorf("%d turns are taken when it is done, of %d", n, Begun()-begun)
 	}
 }
 
@@ -28,12 +31,12 @@ func TestTurnsOfTheProgram(t *testing.T) {
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const workers, room = 100, 3
-		turns := make(turns, room)
+		turns := newTurns(room)
 		var working, done atomic.Int32
 		goOn := make(chan struct{})
 		for range workers {
 			go func() {
-				end := turns.begin(t.Context())
+				end := turns.begin()
 				working.Add(1)
 				<-goOn
 				working.Add(-1)
@@ -49,8 +52,24 @@ func TestTurns(t *testing.T) {
 			goOn <- struct{}{}
 		}
 		synctest.Wait()
-		if n := done.Load(); n != workers || len(turns) != 0 {
-			t.Errorf("%d of %d are done, and %d turns taken", n, workers, len(turns))
+		if n := done.Load(); n != workers || len(turns.taken) != 0 {
+			t.Errorf("%d of %d are done, and %d turns taken", n, workers, len(turns.taken))
+		}
+	})
+}
+
+// TestPatience: who has waited for long goes on without a turn, and gives none back.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(1)
+		defer turns.begin()()
+		began := time.Now()
+		turns.begin()()
+		if took := time.Since(began); took != Patience {
+			t.Errorf("waited for %v, want %v", took, Patience)
+		}
+		if n := len(turns.taken); n != 1 {
+			t.Errorf("%d turns are taken, want the first one", n)
 		}
 	})
 }

@@ -2,7 +2,6 @@
 package payload
 
 import (
-	"context"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -24,13 +23,15 @@ func NewBuffer() Buffer { return Buffer{pool.Get().(*[]byte)} }
 func (b Buffer) Free() { pool.Put(b.b) }
 
 // Marshal encodes m into the buffer, or, if it is larger than session.MostWhole, into memory of its own, which has one user; memory is nil otherwise.
-// A large message waits for its turn, until ctx ends: see package bulk.
-func (b Buffer) Marshal(ctx context.Context, m proto.Message) (encoded []byte, memory *wire.Buffer, err error) {
+// A large message waits for its turn, unless noWait is set: see package bulk.
+func (b Buffer) Marshal(m proto.Message, noWait bool) (encoded []byte, memory *wire.Buffer, err error) {
 	options := proto.MarshalOptions{}
 	size := options.Size(m)
 	options.UseCachedSize = true
 	if size > session.MostWhole {
-		defer bulk.Begin(ctx, size)()
+		if !noWait {
+			defer bulk.Begin(size)()
+		}
 		memory = wire.NewBuffer(size)
 		encoded, err = options.MarshalAppend(memory.Bytes, m)
 		memory.Bytes = encoded

@@ -14,7 +14,7 @@ func TestMarshal(t *testing.T) {
 	for _, size := range []int{0, 1, 5000, session.MostWhole - 4, session.MostWhole, 1 << 20} {
 		m := wrapperspb.Bytes(make([]byte, size))
 		b := NewBuffer()
-		encoded, memory, err := b.Marshal(t.Context(), m)
+		encoded, memory, err := b.Marshal(m, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,10 +36,10 @@ func TestMarshal(t *testing.T) {
 func TestMarshalFails(t *testing.T) {
 	b := NewBuffer()
 	defer b.Free()
-	if _, _, err := b.Marshal(t.Context(), wrapperspb.String("\xff")); err == nil {
+	if _, _, err := b.Marshal(wrapperspb.String("\xff"), false); err == nil {
 		t.Error("invalid UTF-8 was encoded")
 	}
-	if _, _, err := b.Marshal(t.Context(), wrapperspb.String("fine")); err != nil {
+	if _, _, err := b.Marshal(wrapperspb.String("fine"), true); err != nil {
 		t.Error(err)
 	}
 }
