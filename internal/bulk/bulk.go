@@ -29,7 +29,7 @@ type turns struct {
 
 func newTurns(n int) *turns { return &turns{taken: make(chan struct{}, n)} }
 
-// all are the turns of this program, by the processors that it has when it starts. Nobody can observe them but by the time that something takes.
+// all are the turns of this program, by the processors that it has when it starts. Programs cannot observe them but by the time that something takes.
 var all = newTurns(max(1, runtime.GOMAXPROCS(0)/2))
 
 // Begin waits for a turn to encode or decode that many bytes, if they are a large message. The caller calls end once, as soon as that is done. It may be
