@@ -133,7 +133,11 @@ func TestHugeMessagesTakeTurns(t *testing.T) {
 				if err := sink.Hi.TrySend(soon(t), &sayhiv1.HiRequest{Msg: huge}); err != nil {
 					t.Fatal(err)
 				}
-				<-handled
+				select {
+				case <-handled:
+				case <-soon(t).Done():
+					t.Fatal("not handled")
+				}
 			})
 		})
 	}

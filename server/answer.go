@@ -126,6 +126,3 @@ func (c *call) reply(r *session.Reply, header, trailer metadata.MD) *endpoint.Er
 	}
 	return endpoint.ErrorFromStatus(r.Status)
 }
-
-// goexit stands for the value of a panic where a handler ended its goroutine.
-const goexit = "runtime.Goexit was called"

@@ -276,6 +276,9 @@ func (c *call) refuseTaken(e *endpoint.Error) {
 	c.hosted.server.drop(c.hosted.name(), c.during(), e)
 }
 
+// goexit stands for the value of a panic where a handler ended its goroutine.
+const goexit = "runtime.Goexit was called"
+
 // panicked is told that a handler or callback panicked with v, or ended its goroutine.
 func (c *call) panicked(v any) {
 	if v == nil {

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// Large is from how many bytes on a message waits for its turn. To encode or decode a smaller one takes less than a millisecond.
+	// Large is from how many bytes on a message waits for its turn. To encode or decode a smaller one takes less than a millisecond, unless it has many small
+	// parts.
 	Large = 1 << 20
 	// Patience is how long a message waits at the most.
 	Patience = 100 * time.Millisecond
@@ -41,7 +42,7 @@ func Begin(bytes int) (end func()) {
 	return all.begin()
 }
 
-// Begun returns how many large messages have had their turn, or have waited in vain, since the program started.
+// Begun returns how many large messages have had their turn, or have waited in vain, since the program started. Tests see by it who asks for turns.
 func Begun() uint64 { return all.begun.Load() }
 
 func (t *turns) begin() (end func()) {
