@@ -13,6 +13,7 @@ import (
 type batch struct {
 	body    *wire.Buffer // nil if there is nothing in it yet
 	lastAsk uint64       // the highest ask in it
+	replies int          // in it; of those that travel whole
 	since   time.Time    // what the asks in it count their remaining time from; zero if none does
 	begins  []*transfer  // that begin when it has been written
 }
@@ -42,10 +43,15 @@ func framedSize(size int) int { return protowire.SizeTag(2) + protowire.SizeByte
 func (s *Session) makeRoom(framed int) {
 	o := &s.out
 	if o.open.body != nil && len(o.open.body.Bytes)+framed > batchBytes {
-		o.ready = append(o.ready, o.open)
+		s.closeBatch()
 		o.hint = batchBytes
-		o.open = batch{}
 	}
+}
+
+// closeBatch ends the open batch, so that what comes next begins another.
+func (s *Session) closeBatch() {
+	s.out.ready = append(s.out.ready, s.out.open)
+	s.out.open = batch{}
 }
 
 // mostRemaining is the longest time that is told, which takes as many bytes as any.

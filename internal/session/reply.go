@@ -10,6 +10,10 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
+// mostReplies is how many replies go into one frame, though more may have room. Those who wait for the first ones go on while the rest is still being worked
+// on: with 512 callers that is worth 5 %. Asks are not cut like that, because it gains nothing; and with fewer replies a frame costs too much of each.
+const mostReplies = 100
+
 // Reply answers an ask or a lookup of the peer.
 type Reply struct {
 	ID uint64
@@ -44,9 +48,13 @@ func (s *Session) Reply(r *Reply) {
 		s.replyLarge(r)
 		return
 	}
+	if s.out.open.replies >= mostReplies {
+		s.closeBatch()
+	}
 	e := &s.out.scratch
 	r.fill(e)
 	s.append(e)
+	s.out.open.replies++
 	e.ID, e.Status, e.Metadata, e.Trailer, e.Payload = 0, nil, nil, nil, nil // what Post does not set each time
 }
 

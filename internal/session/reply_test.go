@@ -52,6 +52,34 @@ func TestReplyThatCannotBeSent(t *testing.T) {
 	}
 }
 
+// TestManyRepliesShareFrames: but so many only that the first ones need not wait for the last one.
+func TestManyRepliesShareFrames(t *testing.T) {
+	const most, n = 100, 250
+	p := newPeer(t, limited(), limited())
+	for id := uint64(1); id <= n; id++ {
+		p.send(ask(id, "a", ""))
+	}
+	for id := uint64(1); id <= n; id++ {
+		p.s.Reply(&Reply{ID: id, Payload: []byte("x"), Encoding: wire.Proto})
+		if whole := id > most; p.s.HasBatch() != whole {
+			t.Fatalf("after %d replies HasBatch is %t", id, !whole)
+		}
+	}
+	var next uint64
+	for _, want := range []uint64{most, most, n - 2*most} {
+		got := p.next().envelopes
+		for _, e := range got {
+			if next++; e.Kind != wire.KindReply || e.ID != next {
+				t.Fatalf("written %+v, want reply %d", e, next)
+			}
+		}
+		if uint64(len(got)) != want {
+			t.Fatalf("%d replies in a frame, want %d", len(got), want)
+		}
+	}
+	p.alive()
+}
+
 // TestRepliesThatNobodyReads are bounded: from a limit on they are replaced by short errors, and a peer that goes on asking
 // without reading loses its session.
 func TestRepliesThatNobodyReads(t *testing.T) {
