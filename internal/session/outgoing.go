@@ -43,7 +43,7 @@ type outgoing struct {
 	acked  uint64 // the peer has taken over everything up to this frame
 
 	open    batch   // takes envelopes
-	ready   []batch // full, in order
+	ready   []batch // ended, in order
 	queued  int     // bytes in open and ready
 	full    bool    // queued has reached queueBytes, and not come down to wakeBytes since
 	written uint64  // the highest ask in a frame that was made
@@ -59,6 +59,7 @@ type outgoing struct {
 	lastTransfer  uint64
 	largeReplies  int            // bytes in replies, and in transfers that are replies
 	chunkNext     bool           // the next frame should be a chunk, if there is one
+	betweenChunks int            // bytes of batches since the last chunk
 	bye           *wire.Envelope // waits until all else is written; nil if there is none
 	largeMessages int            // bytes in transfers that are not replies
 
@@ -346,8 +347,8 @@ func (s *Session) headDue() bool {
 }
 
 // NextFrame returns the next frame to write, encoded, or nil if there is none. Who has written it releases it. Batches and
-// chunks take turns, so that a large message delays nobody for longer than one chunk. What was written on an earlier stream and
-// not acknowledged comes before all else.
+// chunks take turns, so that a large message holds up each batch for no longer than one chunk, and many batches that are not full for one
+// chunk in half a frame of them. What was written on an earlier stream and not acknowledged comes before all else.
 func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 	o := &s.out
 	switch {
@@ -373,7 +374,7 @@ func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 	switch {
 	case s.chunkDue():
 		frame, chunk = s.nextChunk(), true
-		o.chunkNext = false
+		o.chunkNext, o.betweenChunks = false, 0
 	case len(o.ready) > 0:
 		ready = o.ready[0].ready(now)
 		frame = s.takeBatch(o.ready[0])

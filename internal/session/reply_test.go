@@ -80,6 +80,90 @@ func TestManyRepliesShareFrames(t *testing.T) {
 	p.alive()
 }
 
+// TestRepliesAreCountedByFrame: where a frame is full before, the count begins anew with the next.
+func TestRepliesAreCountedByFrame(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	reply := func(id uint64, bytes int) {
+		p.send(ask(id, "a", ""))
+		p.s.Reply(&Reply{ID: id, Payload: make([]byte, bytes), Encoding: wire.Proto})
+	}
+	id := uint64(0)
+	for !p.s.HasBatch() { // the last one begins the second frame
+		id++
+		reply(id, 500)
+	}
+	for range 100 - 1 {
+		id++
+		reply(id, 1)
+	}
+	p.next()
+	if p.s.HasBatch() {
+		t.Fatal("the second frame was ended before it had 100 replies")
+	}
+	id++
+	reply(id, 1)
+	if !p.s.HasBatch() {
+		t.Fatal("the second frame was not ended after 100 replies")
+	}
+}
+
+// TestRepliesThatNobodyReadsTakeNoMoreRoom: what is bounded is the bytes of replies, so their buffers must not be much larger.
+func TestRepliesThatNobodyReadsTakeNoMoreRoom(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	id := uint64(0)
+	answer := func(r *Reply) {
+		id++
+		p.send(&wire.Envelope{Kind: wire.KindLookup, ID: id, Target: wire.Target{Endpoint: "a"}})
+		r.ID = id
+		p.s.Reply(r)
+	}
+	for range 2 {
+		answer(&Reply{Payload: make([]byte, MostWhole), Encoding: wire.Proto})
+	}
+	p.drain() // the last that the peer reads
+	for range 50_000 {
+		answer(&Reply{})
+	}
+	room := cap(p.s.out.open.body.Bytes)
+	for _, b := range p.s.out.ready {
+		room += cap(b.body.Bytes)
+	}
+	if room > 2*p.s.out.queued {
+		t.Errorf("%d bytes of buffers for %d bytes of replies", room, p.s.out.queued)
+	}
+}
+
+// TestManyRepliesBesideALargeOne: chunks take turns with as many bytes of replies, in however many frames these are.
+func TestManyRepliesBesideALargeOne(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	const n = 1000
+	for id := uint64(1); id <= n+1; id++ {
+		p.send(ask(id, "a", ""))
+	}
+	p.s.Reply(&Reply{ID: n + 1, Payload: make([]byte, 8<<20), Encoding: wire.Proto})
+	p.next() // it begins
+	for id := uint64(1); id <= n; id++ {
+		p.s.Reply(&Reply{ID: id, Payload: []byte("x"), Encoding: wire.Proto})
+	}
+	small, chunks := 0, 0
+	for small < n {
+		for _, e := range p.next().envelopes {
+			switch {
+			case e.Kind == wire.KindChunk:
+				chunks++
+			case e.ID <= n:
+				small++
+			}
+		}
+	}
+	if chunks > 2 {
+		t.Errorf("%d chunks came before the last of %d small replies, want 2 at the most", chunks, n)
+	}
+	if w := p.next(); w.envelopes[0].Kind != wire.KindChunk {
+		t.Errorf("after the small replies came %+v, want a chunk", w.envelopes)
+	}
+}
+
 // TestRepliesThatNobodyReads are bounded: from a limit on they are replaced by short errors, and a peer that goes on asking
 // without reading loses its session.
 func TestRepliesThatNobodyReads(t *testing.T) {
