@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/wire"
+	"github.com/parley-rpc/parley/internal/yield"
 )
 
 // Carrier is one stream that carries a session for now. A session that does not outlive its streams has only one.
@@ -23,6 +24,8 @@ type Carrier struct {
 	over  chan struct{} // closed when the stream carries the session no more
 	err   error         // what the listening side ends the stream with; set before over is closed
 	aging *time.Timer   // runs drain; nil if the stream does not age; guarded by the link's mu
+
+	yielder yield.Yielder // the reader's
 
 	// Of writing; guarded by the link's mu.
 	sending bool        // somebody has the right to write: to take frames from the session and to send them, without mu

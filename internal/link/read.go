@@ -3,7 +3,6 @@ package link
 import (
 	"errors"
 	"io"
-	"runtime"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -59,9 +58,6 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]se
 	if kept {
 		clear(events)
 	}
-	if len(events) >= manyEvents {
-		runtime.Gosched()
-	}
 	if violation != nil {
 		e := &endpoint.Error{Reason: endpoint.ReasonSessionEnded, Text: violation.Error(), Peer: l.peer.String(), Cause: violation}
 		streamErr := status.Error(violation.Code, violation.Error())
@@ -71,11 +67,14 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]se
 			l.finish(e, streamErr, true)
 		}
 	}
+	if len(events) >= manyEvents {
+		c.yielder.Yield()
+	}
 	return c.carries()
 }
 
-// manyEvents is from how many events of one frame on the reader lets those begin whom it has given them to, before it reads what comes next: the one that it
-// has woken last is kept for its processor, and no other takes it. After fewer it costs more than it gains.
+// manyEvents is from how many events of one frame on the reader lets those begin whom it has given them to, before it reads what comes next. After fewer it
+// costs more than it gains.
 const manyEvents = 80
 
 // carries reports whether the stream carries the session.

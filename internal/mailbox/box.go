@@ -10,7 +10,6 @@ package mailbox
 import (
 	"fmt"
 	"math"
-	"runtime"
 	"sync"
 )
 
@@ -298,7 +297,7 @@ func (b *Box[T]) work(w *worker) {
 	for ok {
 		b.workers.handle(turn, item)
 		if w.turns++; w.turns%turnsAtATime == 0 {
-			runtime.Gosched()
+			w.yielder.Yield()
 		}
 		turn, item, ok = b.next(w, false)
 	}

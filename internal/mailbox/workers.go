@@ -3,6 +3,8 @@ package mailbox
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/parley-rpc/parley/internal/yield"
 )
 
 // Workers are the goroutines that run a handler for the items of any number of boxes. There are none while all boxes are idle.
@@ -120,11 +122,12 @@ func (ws *Workers[T]) Gone() <-chan struct{} {
 // worker is the state of one goroutine. Workers are used again, by any Workers, so that to wake an idle box does not allocate. Fields without a
 // remark belong to the goroutine.
 type worker struct {
-	of    interface{ run(*worker) }
-	run   func() // w.of.run(w); kept, because each `go` would build it anew
-	turns int    // that it has had
-	out   bool   // counted out of the box
-	final bool   // was the last one of the box
+	of      interface{ run(*worker) }
+	run     func()        // w.of.run(w); kept, because each `go` would build it anew
+	turns   int           // that it has had
+	yielder yield.Yielder // kept by recycle: what it knows is of the whole program
+	out     bool          // counted out of the box
+	final   bool          // was the last one of the box
 
 	// number is raised when a turn begins and when it ends, and never reset.
 	// A Turn that has the same number is therefore the current one and of this
