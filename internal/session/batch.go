@@ -81,7 +81,7 @@ func (s *Session) takeBatch(b batch) *wire.Buffer {
 	s.out.hint = len(b.body.Bytes)
 	s.out.queued -= len(b.body.Bytes)
 	s.out.written = max(s.out.written, b.lastAsk)
-	s.out.betweenChunks += len(b.body.Bytes)
+	s.out.betweenChunks = min(s.out.betweenChunks+len(b.body.Bytes), batchBytes)
 	s.out.chunkNext = len(s.out.ready) <= 1 || s.out.betweenChunks >= batchBytes/2 // most batches are full, but not those of many small replies
 	for _, t := range b.begins {
 		t.first = s.out.number + 1 // the frame that this becomes

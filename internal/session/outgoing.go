@@ -59,7 +59,7 @@ type outgoing struct {
 	lastTransfer  uint64
 	largeReplies  int            // bytes in replies, and in transfers that are replies
 	chunkNext     bool           // the next frame should be a chunk, if there is one
-	betweenChunks int            // bytes of batches since the last chunk
+	betweenChunks int            // bytes of batches since the last chunk, up to batchBytes
 	bye           *wire.Envelope // waits until all else is written; nil if there is none
 	largeMessages int            // bytes in transfers that are not replies
 
