@@ -44,12 +44,13 @@ func (s *Session) makeRoom(framed int) {
 	o := &s.out
 	if o.open.body != nil && len(o.open.body.Bytes)+framed > batchBytes {
 		s.closeBatch()
-		o.hint = batchBytes
 	}
 }
 
-// closeBatch ends the open batch, so that what comes next begins another.
+// closeBatch ends the open batch, so that what comes next begins another, which is expected to be alike. Nobody may take this one for long, and what waits is
+// bounded by its bytes, so the next buffer must not be much larger than it needs to be.
 func (s *Session) closeBatch() {
+	s.out.hint = min(len(s.out.open.body.Bytes), batchBytes)
 	s.out.ready = append(s.out.ready, s.out.open)
 	s.out.open = batch{}
 }
@@ -82,7 +83,6 @@ func (s *Session) takeBatch(b batch) *wire.Buffer {
 	s.out.queued -= len(b.body.Bytes)
 	s.out.written = max(s.out.written, b.lastAsk)
 	s.out.betweenChunks = min(s.out.betweenChunks+len(b.body.Bytes), batchBytes)
-	s.out.chunkNext = len(s.out.ready) <= 1 || s.out.betweenChunks >= batchBytes/2 // most batches are full, but not those of many small replies
 	for _, t := range b.begins {
 		t.first = s.out.number + 1 // the frame that this becomes
 		if !t.ended {

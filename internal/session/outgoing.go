@@ -58,7 +58,6 @@ type outgoing struct {
 	replies       []*transfer // large replies that wait for a transfer to end
 	lastTransfer  uint64
 	largeReplies  int            // bytes in replies, and in transfers that are replies
-	chunkNext     bool           // the next frame should be a chunk, if there is one
 	betweenChunks int            // bytes of batches since the last chunk, up to batchBytes
 	bye           *wire.Envelope // waits until all else is written; nil if there is none
 	largeMessages int            // bytes in transfers that are not replies
@@ -374,7 +373,7 @@ func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 	switch {
 	case s.chunkDue():
 		frame, chunk = s.nextChunk(), true
-		o.chunkNext, o.betweenChunks = false, 0
+		o.betweenChunks = 0
 	case len(o.ready) > 0:
 		ready = o.ready[0].ready(now)
 		frame = s.takeBatch(o.ready[0])
@@ -410,7 +409,9 @@ func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 // chunkDue reports whether the next frame is to be a chunk.
 func (s *Session) chunkDue() bool {
 	o := &s.out
-	if len(o.transfers) == 0 || !o.chunkNext && o.queued > 0 {
+	// Most batches are full, but not those of many small replies.
+	turn := o.betweenChunks >= batchBytes/2 || o.betweenChunks > 0 && len(o.ready) == 0
+	if len(o.transfers) == 0 || !turn && o.queued > 0 {
 		return false
 	}
 	if !o.pace.open() {

@@ -50,7 +50,6 @@ func (s *Session) Reply(r *Reply) {
 		return
 	}
 	if s.out.open.replies >= mostReplies {
-		s.out.hint = len(s.out.open.body.Bytes) // nobody may take it for long, and what waits is bounded by its bytes, not by the room of its buffers
 		s.closeBatch()
 	}
 	e := &s.out.scratch
