@@ -13,7 +13,7 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// readFrames takes frames over until the stream ends. It never waits for anything but the network.
+// readFrames takes frames over until the stream ends. It waits for nothing but the network, and for its processor when it has yielded it.
 func (c *Carrier) readFrames(first *wire.Buffer) {
 	if first != nil && !c.receive(first, c.link.session.ReceiveFirst) {
 		return
