@@ -81,7 +81,7 @@ func (w waiting) Hi(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply
 	return w.hi.Hi(ctx, r)
 }
 
-// TestFuturesDoNotKeepEachOther: asks are made some at a time, and one that waits for long keeps nothing of those that are over.
+// TestFuturesDoNotKeepEachOther: what asks use again keeps nothing of those that are over, and neither does one that waits for long.
 func TestFuturesDoNotKeepEachOther(t *testing.T) {
 	leaktest.Check(t)
 	host, _ := hosting(t)

@@ -35,7 +35,6 @@ type Client struct {
 	life   context.Context // of attempts to connect
 	end    context.CancelFunc
 	calls  endpoint.Calls // of all Refs
-	asks   askStore
 
 	mu     sync.Mutex
 	paths  map[path]*link.Link

@@ -126,12 +126,8 @@ func (r *remote) Send(ctx context.Context, q endpoint.Request) error {
 // Ask implements endpoint.Caller.
 func (r *remote) Ask(ctx context.Context, q endpoint.Request, done endpoint.Completion) endpoint.Pending {
 	a, ok := q.Reuse.(*remoteAsk)
-	switch {
-	case ok:
-	case q.Shares: // it comes again as q.Reuse
+	if !ok {
 		a = new(remoteAsk)
-	default:
-		a = r.client.asks.next()
 	}
 	a.ask.Done, a.done, a.ask.Shares = a, done, q.Shares
 	if err := r.post(ctx, &q, a); err != nil {
@@ -147,7 +143,7 @@ type remoteAsk struct {
 	link atomic.Pointer[link.Link] // nil if there is none, or the ask is over
 }
 
-// Complete implements endpoint.Completion. Asks are made some at a time, so that one that waits for long keeps the others: they keep nothing else.
+// Complete implements endpoint.Completion.
 func (a *remoteAsk) Complete(r endpoint.Response) {
 	done := a.done
 	a.done = nil
@@ -156,7 +152,7 @@ func (a *remoteAsk) Complete(r endpoint.Response) {
 }
 
 // Reset implements endpoint.Reusable.
-func (a *remoteAsk) Reset() { a.ask = session.Ask{} }
+func (a *remoteAsk) Reset() { a.ask = session.Ask{Room: a.ask.Room} }
 
 // Abandon implements endpoint.Pending.
 func (a *remoteAsk) Abandon(e *endpoint.Error) {

@@ -14,14 +14,15 @@ import (
 	"github.com/parley-rpc/parley/internal/bulk"
 )
 
-// call is an ask on its way, without type parameters. It is the Completion of the ask.
+// call is an ask on its way, without type parameters. It is the Completion of the ask. It is used again when whoever waits for it has its outcome.
 type call struct {
 	core    *methodCore
 	started time.Time
-	over    latch         // set by Complete
-	turn    chan struct{} // of a call that is used again when it is over: sent to by Complete, instead
+	over    *latch        // set by Complete; nil for a synchronous ask
+	turn    chan struct{} // sent to by Complete, if there is no latch; nil if there was no synchronous ask yet
 	receipt bool          // it is a send, and its receipt is waited for
 	limit   limit         // what controls when the ask ends
+	held    bool          // somebody else may have it, too, so that it is not used again
 
 	response Response // set by Complete
 	result   any      // the reply, a *Res, where an interceptor has had it; nil if it is still encoded
@@ -33,7 +34,7 @@ type call struct {
 	prev, next *call
 
 	mu      sync.Mutex
-	pending Pending  // set when the ask has been handed over; of a call that is not used again, until it is over
+	pending Pending  // set when the ask has been handed over
 	spare   Reusable // of an earlier ask; nil if there is none
 }
 
@@ -58,18 +59,8 @@ func (l limit) setting() string {
 	return [...]string{limitUnknown: "", limitContext: settingContext, limitAskTimeout: settingAskTimeout}[l]
 }
 
-// begin hands over an ask whose answer nobody waits for yet.
-func (c *call) begin(ctx context.Context, req any, opts []grpc.CallOption) {
-	if c.core != nil && c.core.inside != nil {
-		c.startInside(ctx, req, opts)
-		return
-	}
-	c.start(ctx, req, opts, true)
-}
-
 // start hands the ask over. watch says that the end of ctx is to end the ask; otherwise the caller sees to that.
 func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch bool) {
-	c.started = time.Now()
 	var r Request
 	if err := c.core.request(ctx, req, opts, &r, &c.options); err != nil {
 		c.Complete(Response{Err: err})
@@ -80,7 +71,7 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 		c.core.watches.add(ctx, c)
 	}
 	r.Started, r.Reuse = c.started, c.spare
-	r.Receipt, r.Shares = c.receipt, c.turn != nil
+	r.Receipt, r.Shares = c.receipt, c.over == nil
 	c.limit = limitAskTimeout
 	if !r.Deadline.IsZero() {
 		c.limit = limitContext
@@ -90,9 +81,7 @@ func (c *call) start(ctx context.Context, req any, opts []grpc.CallOption, watch
 		c.from = c.core.caller.Carried()
 	}
 	c.mu.Lock()
-	if !c.over.IsSet() {
-		c.pending = pending
-	}
+	c.pending = pending
 	c.mu.Unlock()
 	if watch && ctx.Err() != nil {
 		c.abandon(ctx) // the watch may have come before the line above
@@ -109,20 +98,17 @@ func (c *call) abandon(ctx context.Context) {
 	}
 }
 
-// Complete implements Completion. The Env calls it.
+// Complete implements Completion. The Env calls it. Afterwards c is of whoever waits for it.
 func (c *call) Complete(r Response) {
 	c.response = r
 	if c.watch != nil {
 		c.core.watches.remove(c)
 	}
-	if c.turn != nil {
-		c.turn <- struct{}{} // has room for the one completion that there is
+	if c.over != nil {
+		c.over.Set()
 		return
 	}
-	c.over.Set()
-	c.mu.Lock()
-	c.pending = nil // a future may be kept for long
-	c.mu.Unlock()
+	c.turn <- struct{}{} // has room for the one completion that there is
 }
 
 // outcome returns the reply of a call that is done, a *Res, or its error.

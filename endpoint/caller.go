@@ -68,7 +68,7 @@ type Caller interface {
 	Carried() *peer.Peer
 }
 
-// Calls keeps what synchronous asks use again. The zero value is ready; it may be used concurrently. There is not one for the program, as what an ask waits by
+// Calls keeps what asks use again. The zero value is ready; it may be used concurrently. There is not one for the program, as what an ask waits by
 // belongs to a bubble of testing/synctest.
 type Calls struct {
 	pool sync.Pool // of *call
@@ -169,7 +169,7 @@ type Parts interface {
 
 // Response is the outcome of an ask.
 type Response struct {
-	// Payload is the encoded reply, which is the receiver's to keep if Shared is nil.
+	// Payload is the encoded reply. If Shared is nil it is the receiver's, to keep until the ask is used again.
 	Payload []byte
 	// Shared is what Payload is a part of, if that is to be released when Payload is not needed any more. What is never released is left to the
 	// garbage collector. Nil for an ask that has not said that it shares.

@@ -124,7 +124,7 @@ func (c *methodCore) refuse(opts []grpc.CallOption, err *Error) *Error {
 // attempt is invoke, or the same with a receipt in place of the reply, also where that is waited for on a goroutine of its own. handed is called when the message
 // has been handed over; nil for nothing.
 func (c *methodCore) attempt(ctx context.Context, receipt bool, args, reply any, opts []grpc.CallOption, handed func()) *Error {
-	a := c.acquire()
+	a := c.acquire(nil)
 	a.receipt = receipt
 	err := a.invoke(ctx, args, reply, opts, handed)
 	more := a.options.more

@@ -4,23 +4,21 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 )
 
 // Future is the reply to an ask, which may not have come yet. Its methods may be called concurrently.
 type Future[Res any] struct {
-	call  call
-	once  sync.Once
-	reply *Res  // set by once
-	err   error // set by once
+	ask   awaited
+	reply *Res  // set when the outcome has been taken
+	err   error // like reply
 }
 
 func newFuture[Res any](core *methodCore) *Future[Res] {
-	return &Future[Res]{call: call{core: core}}
+	return &Future[Res]{ask: awaited{core: core}}
 }
 
 // Done returns a channel that is closed when the outcome is there and Wait does not wait any more.
-func (f *Future[Res]) Done() <-chan struct{} { return f.call.over.Done() }
+func (f *Future[Res]) Done() <-chan struct{} { return f.ask.over.Done() }
 
 // Wait waits for the reply, until ctx ends. A reply that is there is returned even if ctx has ended. The end of this ctx
 // ends the wait only; the ask itself goes on until the context that it was made with ends. Every call of Wait gives the
@@ -30,24 +28,19 @@ func (f *Future[Res]) Done() <-chan struct{} { return f.call.over.Done() }
 // ErrMethodNotFound, ErrPanic, ErrUndecodable, ErrSelfAsk; and whatever the handler answered, whose status
 // status.FromError gives.
 func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
-	c := &f.call
-	if c.over.IsSet() {
+	a := &f.ask
+	if a.over.IsSet() {
 		return f.result()
 	}
-	if c.core.caller.WaitsForItself(ctx) {
+	if a.core.caller.WaitsForItself(ctx) {
 		e := errSelfAsk()
 		e.Phase, e.Execution = PhaseSent, MayHaveExecuted // its turn comes when this handler has returned
-		return nil, c.core.describe(e, verbAsk, c.started)
+		return nil, a.core.describe(e, verbAsk, a.started)
 	}
-	select {
-	case <-c.over.Done():
-		return f.result()
-	case <-ctx.Done():
-		if c.over.IsSet() {
-			return f.result()
-		}
-		return nil, c.core.describe(ContextError(ctx), verbAsk, c.started)
+	if err := a.wait(ctx, verbAsk); err != nil {
+		return nil, err
 	}
+	return f.result()
 }
 
 // OnComplete calls fn with the outcome, once, on a goroutine of its own, when it is there. The Env waits for fn when it
@@ -56,13 +49,13 @@ func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
 // Where there is no Env, because the Method is a fake of MethodFunc or is not bound, fn is called before OnComplete returns,
 // by its caller, who gets the panic, too.
 func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
-	core := f.call.core
+	core := f.ask.core
 	if core == nil || core.caller == nil { // it has failed, or is a fake's: there is no Env, and nothing to wait for
 		fn(f.result())
 		return
 	}
 	core.caller.Go(func() {
-		<-f.call.over.Done() // every ask completes: at the latest by its deadline, or by the end of the Env
+		<-f.ask.over.Done() // every ask completes: at the latest by its deadline, or by the end of the Env
 		defer func() {
 			if v := recover(); v != nil {
 				slog.Error("parley: a function of OnComplete panicked", "method", core.name, "panic", v, "stack", string(debug.Stack()))
@@ -74,20 +67,19 @@ func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
 
 // result returns the outcome of a future that is done.
 func (f *Future[Res]) result() (*Res, error) {
-	f.once.Do(func() {
-		v, err := f.call.outcome()
+	f.ask.take(func(c *call) {
+		v, err := c.outcome()
 		if err != nil {
 			f.err = err
 			return
 		}
 		f.reply = v.(*Res)
-		f.call.response.Payload = nil
 	})
 	return f.reply, f.err
 }
 
 // settle gives a future the outcome of a fake.
 func (f *Future[Res]) settle(v any, err error) {
-	f.once.Do(func() { f.reply, f.err = v.(*Res), err })
-	f.call.over.Set()
+	f.ask.taking.Do(func() { f.reply, f.err = v.(*Res), err })
+	f.ask.over.Set()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
@@ -71,7 +70,6 @@ func (i *interception) send(ctx context.Context, verb string, req, reply proto.M
 // startInside hands the ask over inside the interceptors, which run on a goroutine of their own. It returns when the message has been handed over for the first
 // time, so that order is kept, when the interceptors have returned, or when ctx ends, which ends the ask whatever they wait for.
 func (c *call) startInside(ctx context.Context, req any, opts []grpc.CallOption) {
-	c.started = time.Now()
 	if err := c.options.take(opts, false, new(Request)); err != nil {
 		c.Complete(Response{Err: err})
 		return

@@ -114,15 +114,13 @@ func (m Method[Req, Res]) TrySend(ctx context.Context, req *Req, opts ...grpc.Ca
 // Errors: those of Send; ErrEndpointNotFound, ErrEndpointStopped, ErrMethodNotFound and the like of the peer, not executed;
 // ErrSessionEnded, which says whether the message may have been taken; ErrTimeout and ErrCancelled of ctx, may have executed.
 func (m Method[Req, Res]) SendWithReceipt(ctx context.Context, req *Req, opts ...grpc.CallOption) *Receipt {
-	r := &Receipt{call: call{core: m.core, receipt: true}}
+	r := &Receipt{send: awaited{core: m.core}}
 	if m.core != nil && m.core.fake != nil {
-		if _, err := m.core.fake(ctx, req); err != nil {
-			r.call.response.Err = AsError(err)
-		}
-		r.call.over.Set()
+		_, err := m.core.fake(ctx, req)
+		r.settle(AsError(err))
 		return r
 	}
-	r.call.begin(ctx, req, opts)
+	r.send.begin(ctx, true, req, opts)
 	return r
 }
 
@@ -135,7 +133,7 @@ func (m Method[Req, Res]) Ask(ctx context.Context, req *Req, opts ...grpc.CallOp
 		f.settle(m.core.fake(ctx, req))
 		return f
 	}
-	f.call.begin(ctx, req, opts)
+	f.ask.begin(ctx, false, req, opts)
 	return f
 }
 
@@ -160,7 +158,7 @@ func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOptio
 	if c != nil && c.inside != nil {
 		return c.askSyncInside(ctx, req, opts)
 	}
-	a := c.acquire()
+	a := c.acquire(nil)
 	a.start(ctx, req, opts, false)
 	select {
 	case <-a.turn:
@@ -178,38 +176,43 @@ func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOptio
 
 // askSyncInside is askSync where there are interceptors.
 func (c *methodCore) askSyncInside(ctx context.Context, req any, opts []grpc.CallOption) (any, error) {
-	a := &call{core: c}
-	a.startInside(ctx, req, opts)
+	a := awaited{core: c}
+	a.begin(ctx, false, req, opts)
 	<-a.over.Done()
-	v, err := a.outcome()
+	v, err := a.call.outcome()
 	if err != nil {
 		return nil, err
 	}
 	return v, nil
 }
 
-// acquire returns a call that is used again when it is over: nobody but who waits for it ever has it.
-func (c *methodCore) acquire() *call {
+// acquire returns a call that begins now and sets over at its end, or, if that is nil, sends to its turn.
+func (c *methodCore) acquire(over *latch) *call {
+	var a *call
 	if c != nil && c.caller != nil {
-		if a, ok := c.caller.Calls().pool.Get().(*call); ok {
-			a.core = c
-			return a
-		}
+		a, _ = c.caller.Calls().pool.Get().(*call)
 	}
-	return &call{core: c, turn: make(chan struct{}, 1)}
+	if a == nil {
+		a = new(call)
+	}
+	a.core, a.started, a.over = c, time.Now(), over
+	if over == nil && a.turn == nil {
+		a.turn = make(chan struct{}, 1)
+	}
+	return a
 }
 
-// release takes back a call that is over.
+// release takes back a call whose outcome nobody looks at any more.
 func (c *methodCore) release(a *call) {
+	if c == nil || c.caller == nil || a.held {
+		return
+	}
 	if spare, ok := a.pending.(Reusable); ok {
 		spare.Reset()
 		a.spare = spare
 	}
-	a.receipt, a.response, a.options, a.from, a.pending = false, Response{}, callOptions{}, nil, nil
-	if c != nil && c.caller != nil {
-		a.core = nil
-		c.caller.Calls().pool.Put(a)
-	}
+	a.core, a.over, a.receipt, a.response, a.options, a.from, a.pending = nil, nil, false, Response{}, callOptions{}, nil, nil
+	c.caller.Calls().pool.Put(a)
 }
 
 func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc.CallOption, noWait bool) error {

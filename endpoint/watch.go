@@ -69,6 +69,7 @@ func (w *watches) fire(ctx context.Context, shared *watch) {
 	}
 	var asks []*call
 	for c := shared.first; c != nil; c = c.next {
+		c.held = true // it may be over before it is abandoned
 		asks = append(asks, c)
 	}
 	w.mu.Unlock()

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"time"
@@ -91,8 +92,7 @@ func (c *Carrier) carries() bool {
 // may keep it; whether the events have what should not be kept until they are used again; and why the peer has said bye.
 func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kept bool, bye *endpoint.Error) {
 	unused = true
-	run := 0          // the first event that has not been handed on
-	var copies []byte // room for replies that are not to keep the frame
+	run := 0 // the first event that has not been handed on
 	flush := func(end int) {
 		if run < end {
 			l.handler.Deliver(l, frame, events[run:end])
@@ -115,12 +115,7 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 				frame.Retain(1)
 				r.Shared = frame
 			case isPart(r.Payload, frame):
-				if len(r.Payload) > cap(copies)-len(copies) {
-					copies = make([]byte, 0, roomForCopies(events[i:]))
-				}
-				start := len(copies)
-				copies = append(copies, r.Payload...)
-				r.Payload = copies[start:len(copies):len(copies)]
+				r.Payload = copyReply(ev.Ask, r.Payload)
 			default:
 				unused = false
 			}
@@ -151,20 +146,16 @@ func isPart(payload []byte, frame *wire.Buffer) bool {
 	return len(payload)*part < len(frame.Bytes)
 }
 
-// mostCopies is how many bytes of replies are copied together, at most, unless it is only one: who keeps one of them keeps all.
-const mostCopies = 1 << 10
+// mostRoom is how much room an ask may keep for replies, as it is used again.
+const mostRoom = 1 << 10
 
-// roomForCopies returns how much room is to be made for copies of the first reply of events and those that follow it.
-func roomForCopies(events []session.Event) int {
-	room := len(events[0].Payload)
-	for i := range events[1:] {
-		ev := &events[i+1]
-		if ev.Ask == nil || ev.Ask.Shares || room+len(ev.Payload) > mostCopies {
-			break
-		}
-		room += len(ev.Payload)
+// copyReply returns a copy of the reply to a, in the room of a if it is a small one.
+func copyReply(a *session.Ask, reply []byte) []byte {
+	if len(reply) > mostRoom {
+		return bytes.Clone(reply)
 	}
-	return room
+	a.Room = append(a.Room[:0], reply...)
+	return a.Room
 }
 
 func (l *Link) cancel(id uint64) {

@@ -20,6 +20,8 @@ type Ask struct {
 	Stream *Stream
 	// Shares says that the reply may be a part of the frame that brought it, as Done releases that soon.
 	Shares bool
+	// Room may be where the reply is copied to. It is not used by the session.
+	Room []byte
 
 	receipt    bool   // it is a send that wants a receipt
 	listed     bool   // in the list of those with Expires

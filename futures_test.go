@@ -1,0 +1,126 @@
+package parley_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/parley-rpc/parley/endpoint"
+	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
+	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
+	"github.com/parley-rpc/parley/internal/leaktest"
+)
+
+// echo is an endpoint that answers with what it was told.
+type echo struct {
+	sayhiv1parley.UnimplementedSayHi
+}
+
+func (echo) Hi(_ context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+	return &sayhiv1.HiReply{Msg: r.GetMsg()}, nil
+}
+
+// echoing returns a Ref of caller to an echo.
+func echoing(t *testing.T, host interface {
+	endpoint.Env
+	Address() string
+}, caller endpoint.Env) sayhiv1parley.SayHiRef {
+	t.Helper()
+	if _, err := sayhiv1parley.RegisterSayHi(soon(t), host, "echo", echo{}); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := sayhiv1parley.LookupSayHi(soon(t), caller, "parley://echo@"+host.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+// TestFuturesOfEndingContexts: an ask uses again what an earlier one is done with, whose context may end at that very moment. It gets its own answer, and
+// is not ended by the context of the other.
+func TestFuturesOfEndingContexts(t *testing.T) {
+	leaktest.Check(t)
+	host, _ := hosting(t)
+	caller := newEnv(t)
+	ref := echoing(t, host, caller)
+	const groups, together = 100, 64
+	for group := range groups {
+		ctx, cancel := context.WithCancel(soon(t))
+		var ending [together]*endpoint.Future[sayhiv1.HiReply]
+		for i := range ending {
+			ending[i] = ref.Hi.Ask(ctx, &sayhiv1.HiRequest{Msg: fmt.Sprint("ending ", group, " ", i)})
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			<-ending[group%together].Done()
+			cancel()
+		})
+		for i, f := range ending {
+			reply, err := f.Wait(soon(t))
+			if err == nil && reply.GetMsg() != fmt.Sprint("ending ", group, " ", i) || err != nil && !errors.Is(err, endpoint.ErrCancelled) {
+				t.Fatalf("ask %d of group %d got %q, %v", i, group, reply.GetMsg(), err)
+			}
+			want := fmt.Sprint("lasting ", group, " ", i)
+			lasting, err := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: want}).Wait(soon(t))
+			if err != nil || lasting.GetMsg() != want {
+				t.Fatalf("an ask whose context has not ended got %q, %v, want %q", lasting.GetMsg(), err, want)
+			}
+		}
+		wg.Wait()
+	}
+	end(t, caller, host)
+}
+
+// TestOutcomeIsKept: who waits for a future or a receipt again, or beside others, gets the same, whatever other asks have got meanwhile.
+func TestOutcomeIsKept(t *testing.T) {
+	leaktest.Check(t)
+	host, _ := hosting(t)
+	caller := newEnv(t)
+	ref := echoing(t, host, caller)
+	nobody, err := endpoint.NewRef("nobody", host.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound, err := caller.Bind(nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := sayhiv1parley.NewSayHi(bound)
+	for k := range 100 {
+		want := fmt.Sprint(k)
+		future := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: want})
+		failing := gone.Hi.Ask(soon(t), &sayhiv1.HiRequest{})
+		receipt := ref.Hi.SendWithReceipt(soon(t), &sayhiv1.HiRequest{})
+		refused := gone.Hi.SendWithReceipt(soon(t), &sayhiv1.HiRequest{})
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for range 3 {
+					if r, err := future.Wait(soon(t)); err != nil || r.GetMsg() != want {
+						t.Errorf("got %q, %v, want %q", r.GetMsg(), err, want)
+					}
+					if _, err := failing.Wait(soon(t)); !errors.Is(err, endpoint.ErrEndpointNotFound) {
+						t.Errorf("an ask of nobody got %v", err)
+					}
+					if err := receipt.Wait(soon(t)); err != nil {
+						t.Errorf("a receipt says %v", err)
+					}
+					if err := refused.Wait(soon(t)); !errors.Is(err, endpoint.ErrEndpointNotFound) {
+						t.Errorf("a receipt of nobody says %v", err)
+					}
+					other := "beside " + want
+					if r, err := ref.Hi.AskSync(soon(t), &sayhiv1.HiRequest{Msg: other}); err != nil || r.GetMsg() != other {
+						t.Errorf("an ask beside them got %q, %v", r.GetMsg(), err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if t.Failed() {
+			break
+		}
+	}
+	end(t, caller, host)
+}
