@@ -19,13 +19,9 @@ import (
 func (s *Server) Deliver(l *link.Link, frame *wire.Buffer, events []session.Event) {
 	d := deliveries.Get().(*delivery)
 	defer deliveries.Put(d)
-	*d = delivery{server: s, link: l, frame: frame, now: time.Now(), left: len(events), run: d.run[:0], wanted: d.wanted[:0]}
+	*d = delivery{server: s, link: l, frame: frame, now: time.Now(), places: d.places[:0], run: d.run[:0], wanted: d.wanted[:0]}
 	d.at = s.clock(d.now)
-	for i := range events {
-		if !s.isCall(&events[i]) {
-			d.left--
-		}
-	}
+	d.locate(events)
 	for i := range events {
 		ev := &events[i]
 		switch {
@@ -42,11 +38,7 @@ func (s *Server) Deliver(l *link.Link, frame *wire.Buffer, events []session.Even
 		}
 	}
 	d.flush()
-}
-
-// isCall reports whether an event is a message for this Env, which becomes a call unless it has to be refused.
-func (s *Server) isCall(ev *session.Event) bool {
-	return ev.Refused == nil && ev.Kind != wire.KindLookup && !s.isElsewhere(ev)
+	clear(d.places)
 }
 
 // isElsewhere reports whether the endpoint is that of another Env, which this one relays to.
@@ -64,10 +56,9 @@ type delivery struct {
 	at     time.Duration   // now, as calls keep it
 	life   context.Context // the parent of the contexts of all; nil until it is needed
 
-	to     *session.Destination // of the last message
-	hosted *hosted              // to's
-	method *offered
-	err    *endpoint.Error // why there is no hosted, or no method
+	places []place // of the messages; those to one destination that follow each other have one
+	next   int     // the place of the message before
+	looked uint64  // what locate has looked at
 	run    []*call
 	size   int     // bytes of payloads of the run that are in the frame
 	shared int     // how many those are
@@ -89,25 +80,23 @@ var deliveries = sync.Pool{New: func() any { return new(delivery) }}
 
 // add appends a message to the run.
 func (d *delivery) add(ev *session.Event) {
-	if ev.To != d.to {
-		d.resolve(ev.To)
-	}
-	if d.err != nil {
-		d.refuse(ev, d.err)
+	p := d.place(ev.To)
+	if p.err != nil {
+		d.refuse(ev, p.err)
 		return
 	}
-	if d.into != d.hosted {
+	if d.into != p.hosted {
 		d.flush()
-		d.into = d.hosted
+		d.into = p.hosted
 	}
-	if opens := ev.Kind == wire.KindHeaders; opens != d.method.IsStreaming() {
-		d.refuse(ev, wrongKind(d.method))
+	if opens := ev.Kind == wire.KindHeaders; opens != p.method.IsStreaming() {
+		d.refuse(ev, wrongKind(p.method))
 		return
 	}
 	c := d.newCall()
-	c.hosted, c.method, c.id, c.arrived = d.hosted, d.method, ev.ID, d.at
+	c.hosted, c.method, c.id, c.arrived = p.hosted, p.method, ev.ID, d.at
 	if ev.Kind == wire.KindHeaders {
-		c.stream = &stream{ctx: c.ctx, in: inbox.New(), answers: peerAnswers{d.link, ev.Stream}, oneOnly: d.method.TakesOne()}
+		c.stream = &stream{ctx: c.ctx, in: inbox.New(), answers: peerAnswers{d.link, ev.Stream}, oneOnly: p.method.TakesOne()}
 		ev.Stream.Owner = c.stream
 	}
 	if ev.Kind == wire.KindSend && ev.ID != 0 {
@@ -152,27 +141,6 @@ func (d *delivery) deadline(ev *session.Event) time.Time {
 		return time.Time{}
 	}
 	return d.now.Add(time.Duration(ev.RemainingMicros) * time.Microsecond)
-}
-
-func (d *delivery) resolve(to *session.Destination) {
-	d.to, d.method, d.err = to, nil, nil
-	if d.hosted = d.server.found(to); d.hosted == nil {
-		if d.hosted, d.err = d.server.find(to.Endpoint); d.err != nil {
-			return
-		}
-		to.Found = d.hosted.listing
-	}
-	if d.method = d.hosted.offers.Load().method(to.Method); d.method == nil {
-		d.err = failure(endpoint.ReasonMethodNotFound, endpoint.NotExecuted, "%s does not implement %s", to.Endpoint, to.Method)
-	}
-}
-
-// found returns the endpoint that messages to the same destination have found before, unless it has stopped.
-func (*Server) found(to *session.Destination) *hosted {
-	if l, ok := to.Found.(*listing); ok {
-		return l.hosted.Load()
-	}
-	return nil
 }
 
 // flush posts the run.
