@@ -8,6 +8,7 @@ package callctx
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,12 +19,11 @@ import (
 // when its parent ends. All methods may be called concurrently.
 type Context struct {
 	parent   context.Context
-	deadline time.Duration // since base; 0: none of its own
-	call     any
+	deadline time.Duration        // since base; 0: none of its own
+	more     atomic.Pointer[more] // nil while c runs and nobody has asked for any of it; set under mu
 
-	mu    sync.Mutex // guards what follows
-	state state
-	more  *more // nil while nobody has asked for it
+	mu   sync.Mutex // guards what follows, and what more has
+	call any        // nil when they have parted
 }
 
 // state is how a context has ended.
@@ -46,8 +46,9 @@ func (s state) err() error {
 	}
 }
 
-// more is what few contexts need.
+// more is what few contexts need while they run.
 type more struct {
+	state      state
 	done       chan struct{} // made by the first call of Done
 	timer      *time.Timer   // set with done, if there is a deadline
 	stopParent func() bool   // set with done
@@ -123,8 +124,8 @@ func (c *Context) Value(k any) any {
 func (c *Context) values() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.more != nil && c.more.caused != nil {
-		return c.more.caused
+	if m := c.more.Load(); m != nil && m.caused != nil {
+		return m.caused
 	}
 	return c.parent
 }
@@ -137,12 +138,25 @@ func newCaused(parent context.Context, cause error) context.Context {
 	return ctx
 }
 
-// moreLocked returns c.more, made if there is none.
-func (c *Context) moreLocked() *more {
-	if c.more == nil {
-		c.more = new(more)
+// onlyEnded is what contexts have that have ended, and of whose more nobody has asked for anything. They share it, so it does not change.
+var onlyEnded = [...]*more{cancelled: {state: cancelled}, expired: {state: expired}}
+
+// stateLocked returns how c has ended.
+func (c *Context) stateLocked() state {
+	if m := c.more.Load(); m != nil {
+		return m.state
 	}
-	return c.more
+	return running
+}
+
+// moreLocked returns c.more, to be changed; it is made if there is none.
+func (c *Context) moreLocked() *more {
+	m, s := c.more.Load(), c.stateLocked()
+	if m == onlyEnded[s] {
+		m = &more{state: s}
+		c.more.Store(m)
+	}
+	return m
 }
 
 // Done implements context.Context.
@@ -154,7 +168,7 @@ func (c *Context) Done() <-chan struct{} {
 		return m.done
 	}
 	m.done = make(chan struct{})
-	if c.state != running {
+	if m.state != running {
 		close(m.done)
 		return m.done
 	}
@@ -178,10 +192,14 @@ func (c *Context) Err() error {
 	return c.ended()
 }
 
+// ended returns why c has ended, if it knows that it has. Nearly all contexts know nothing, and are asked with every message.
 func (c *Context) ended() error {
+	if c.more.Load() == nil {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state.err()
+	return c.stateLocked().err()
 }
 
 // AfterFunc runs f on a goroutine of its own after c has ended; package context uses it instead of a goroutine that
@@ -190,7 +208,7 @@ func (c *Context) AfterFunc(f func()) func() bool {
 	c.Done() // arms the deadline
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != running {
+	if c.stateLocked() != running {
 		go f()
 		return func() bool { return false }
 	}
@@ -225,19 +243,20 @@ func (c *Context) Cancel(err, cause error) {
 
 // endLocked ends c, if it has not ended, and unlocks it.
 func (c *Context) endLocked(how state, cause error) {
-	if c.state != running {
+	if c.stateLocked() != running {
 		c.mu.Unlock()
 		return
 	}
-	c.state = how
 	if cause != nil {
 		c.moreLocked().caused = newCaused(c.parent, cause)
 	}
-	m := c.more
+	m := c.more.Load()
 	if m == nil {
+		c.more.Store(onlyEnded[how])
 		c.mu.Unlock()
 		return
 	}
+	m.state = how
 	if m.done != nil {
 		close(m.done)
 	}

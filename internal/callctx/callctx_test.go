@@ -183,7 +183,7 @@ func TestDerived(t *testing.T) {
 		wantEnd(t, gone, context.Canceled, context.Canceled)
 		wantRunning(t, c)
 		wantRunning(t, child)
-		if n := len(c.more.after); n != 2 {
+		if n := len(c.more.Load().after); n != 2 {
 			t.Errorf("%d derived contexts are watched, want 2: one that was cancelled leaks", n)
 		}
 		c.Cancel(context.Canceled, errWhy)

@@ -41,12 +41,13 @@ var errReturned = errors.New("parley: the handler has returned")
 
 // Metadata returns the metadata that the handler has set for its answer.
 func (c *Context) Metadata() (header, trailer metadata.MD) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.more == nil {
+	m := c.more.Load()
+	if m == nil {
 		return nil, nil
 	}
-	return c.more.header, c.more.trailer
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return m.header, m.trailer
 }
 
 // Method implements grpc.ServerTransportStream. After the handler has returned it is empty.
