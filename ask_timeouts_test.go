@@ -3,9 +3,7 @@ package parley_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
@@ -159,98 +157,6 @@ func TestRemaining(t *testing.T) {
 		t.Errorf("the handler's deadline is %s after the asker's", late)
 	}
 	if err := errors.Join(caller.Shutdown(soon(t)), host.Shutdown(soon(t))); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestSelfFuture: an endpoint that waits for its own future is told that the ask, which is in its mailbox, may run.
-func TestSelfFuture(t *testing.T) {
-	leaktest.Check(t)
-	env, err := parley.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	waited, ran := make(chan error, 1), make(chan struct{})
-	var self sayhiv1parley.SayHiRef
-	self, err = sayhiv1parley.RegisterSayHi(soon(t), env, "hi", hiFunc(func(ctx context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
-		if r.GetMsg() == "inner" {
-			close(ran)
-			return &sayhiv1.HiReply{}, nil
-		}
-		_, err := self.Hi.Ask(context.WithoutCancel(ctx), &sayhiv1.HiRequest{Msg: "inner"}).Wait(ctx)
-		waited <- err
-		return &sayhiv1.HiReply{}, nil
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := self.Hi.AskSync(soon(t), &sayhiv1.HiRequest{Msg: "outer"}); err != nil {
-		t.Fatal(err)
-	}
-	var e *endpoint.Error
-	if err := <-waited; !errors.Is(err, endpoint.ErrSelfAsk) || !errors.As(err, &e) || e.Execution != endpoint.MayHaveExecuted || e.Phase != endpoint.PhaseSent {
-		t.Errorf("Wait: %v, want ErrSelfAsk, phase sent, may have executed", err)
-	}
-	select {
-	case <-ran:
-	case <-soon(t).Done():
-		t.Error("the inner ask did not run")
-	}
-	if err := env.Shutdown(soon(t)); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestOnCompletePanic: a panic of a function of OnComplete is logged, and the program goes on.
-func TestOnCompletePanic(t *testing.T) {
-	leaktest.Check(t)
-	var log strings.Builder // read after Shutdown, which waits for the function
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
-	defer slog.SetDefault(before)
-	env, err := parley.New(parley.WithLogger(before))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref, err := sayhiv1parley.RegisterSayHi(soon(t), env, "hi", hi{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{}).OnComplete(func(*sayhiv1.HiReply, error) { panic("in the callback") })
-	if err := env.Shutdown(soon(t)); err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(log.String(), "in the callback") || !strings.Contains(log.String(), "OnComplete") {
-		t.Errorf("the log is %q, want the panic", log.String())
-	}
-}
-
-// releases is an endpoint that calls Release where it cannot.
-type releases struct {
-	hi
-	got chan error
-}
-
-func (r releases) OnStart(ctx context.Context) error {
-	r.got <- endpoint.Release(ctx)
-	return nil
-}
-
-// TestReleaseAlone: OnStart runs alone, so it cannot be released.
-func TestReleaseAlone(t *testing.T) {
-	leaktest.Check(t)
-	env, err := parley.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make(chan error, 1)
-	if _, err := sayhiv1parley.RegisterSayHi(soon(t), env, "hi", releases{got: got}); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-got; !errors.Is(err, endpoint.ErrInvalid) || !strings.Contains(err.Error(), "run alone") {
-		t.Errorf("Release in OnStart: %v, want ErrInvalid", err)
-	}
-	if err := env.Shutdown(soon(t)); err != nil {
 		t.Error(err)
 	}
 }
