@@ -15,7 +15,7 @@ type awaited struct {
 	started time.Time
 	over    latch
 	taking  sync.Once // of the outcome
-	call    *call     // used by taking alone; nil if there was none, or its outcome has been taken
+	call    *call     // nil if there was none, or its outcome has been taken
 }
 
 // begin hands over an ask; receipt says that it is a send, whose receipt is waited for.
@@ -48,8 +48,9 @@ func (a *awaited) wait(ctx context.Context, verb string) error {
 // take calls f with the call, which is over, once: it is used again then. Others wait for that.
 func (a *awaited) take(f func(*call)) {
 	a.taking.Do(func() {
-		f(a.call)
-		a.core.release(a.call)
+		c := a.call
 		a.call = nil
+		f(c)
+		a.core.release(c)
 	})
 }

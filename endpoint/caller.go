@@ -119,7 +119,8 @@ type Pending interface {
 	Abandon(err *Error)
 }
 
-// Reusable is a Pending that Ask may return again when its ask is over. Reset is called then: it keeps nothing of what it was used for.
+// Reusable is a Pending that Ask may return again when its ask is over. Reset is called then: it keeps nothing of what it was used for, but room
+// for the next reply.
 type Reusable interface {
 	Pending
 	Reset()

@@ -68,7 +68,14 @@ func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
 // result returns the outcome of a future that is done.
 func (f *Future[Res]) result() (*Res, error) {
 	f.ask.take(func(c *call) {
+		decoded := false
+		defer func() {
+			if !decoded { // who waits for it at this moment gets the panic, and all others an error
+				f.err = c.replyError(ReasonUndecodable, "reply: to decode it has panicked", nil)
+			}
+		}()
 		v, err := c.outcome()
+		decoded = true
 		if err != nil {
 			f.err = err
 			return

@@ -18,8 +18,8 @@ import (
 // holds of it.
 func (s *Server) Deliver(l *link.Link, frame *wire.Buffer, events []session.Event) {
 	d := deliveries.Get().(*delivery)
-	defer deliveries.Put(d)
-	*d = delivery{server: s, link: l, frame: frame, now: time.Now(), places: d.places[:0], run: d.run[:0], wanted: d.wanted[:0]}
+	defer d.end()
+	d.server, d.link, d.frame, d.now = s, l, frame, time.Now()
 	d.at = s.clock(d.now)
 	d.locate(events)
 	for i := range events {
@@ -38,7 +38,13 @@ func (s *Server) Deliver(l *link.Link, frame *wire.Buffer, events []session.Even
 		}
 	}
 	d.flush()
+}
+
+// end keeps d for the next delivery, with nothing but room.
+func (d *delivery) end() {
 	clear(d.places)
+	*d = delivery{places: d.places[:0], run: d.run[:0], wanted: d.wanted[:0]}
+	deliveries.Put(d)
 }
 
 // isElsewhere reports whether the endpoint is that of another Env, which this one relays to.
@@ -57,8 +63,8 @@ type delivery struct {
 	life   context.Context // the parent of the contexts of all; nil until it is needed
 
 	places []place // of the messages; those to one destination that follow each other have one
-	next   int     // the place of the message before
-	looked uint64  // what locate has looked at
+	next   int     // the place of the message before; of the first message, its own
+	looked uint64  // what locate has looked at, for no other use than that it does
 	run    []*call
 	size   int     // bytes of payloads of the run that are in the frame
 	shared int     // how many those are

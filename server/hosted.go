@@ -18,7 +18,7 @@ const (
 )
 
 // hosted is an endpoint behind its mailbox. There may be a million of them, idle: it has in one piece what all need, and nothing that few do. What every
-// message needs comes first, in two cache lines, as it takes longer to fetch a line of one of many endpoints than all else that is done with it.
+// message needs comes first, in few cache lines: to fetch one, where there are many endpoints, takes longer than most of what is done with it.
 type hosted struct {
 	server *Server
 	offers atomic.Pointer[offers]

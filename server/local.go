@@ -265,6 +265,7 @@ func (a *localAsk) complete(r endpoint.Response) {
 		return
 	}
 	a.stopTimer()
+	a.call.Store(nil) // a future may be kept for long
 	a.done.Complete(r)
 }
 
@@ -284,7 +285,7 @@ func (a *localAsk) Abandon(e *endpoint.Error) {
 		return
 	}
 	a.stopTimer()
-	if c := a.call.Load(); c != nil {
+	if c := a.call.Swap(nil); c != nil {
 		err := context.Canceled
 		if e.Reason == endpoint.ReasonTimeout {
 			err = context.DeadlineExceeded

@@ -154,6 +154,9 @@ func copyReply(a *session.Ask, reply []byte) []byte {
 	if len(reply) > mostRoom {
 		return bytes.Clone(reply)
 	}
+	if cap(a.Room) < len(reply) {
+		a.Room = make([]byte, 0, len(reply))
+	}
 	a.Room = append(a.Room[:0], reply...)
 	return a.Room
 }
