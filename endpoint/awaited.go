@@ -34,6 +34,9 @@ func (a *awaited) begin(ctx context.Context, receipt bool, req any, opts []grpc.
 
 // wait waits for the outcome, until ctx ends; then it returns why, as the error of a verb.
 func (a *awaited) wait(ctx context.Context, verb string) error {
+	if a.over.IsSet() {
+		return nil
+	}
 	select {
 	case <-a.over.Done():
 		return nil

@@ -29,10 +29,7 @@ func (f *Future[Res]) Done() <-chan struct{} { return f.ask.over.Done() }
 // status.FromError gives.
 func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
 	a := &f.ask
-	if a.over.IsSet() {
-		return f.result()
-	}
-	if a.core.caller.WaitsForItself(ctx) {
+	if !a.over.IsSet() && a.core.caller.WaitsForItself(ctx) {
 		e := errSelfAsk()
 		e.Phase, e.Execution = PhaseSent, MayHaveExecuted // its turn comes when this handler has returned
 		return nil, a.core.describe(e, verbAsk, a.started)

@@ -17,10 +17,8 @@ func (r *Receipt) Done() <-chan struct{} { return r.send.over.Done() }
 // Wait waits for the receipt, or until ctx ends, which ends only this wait. It returns nil when the mailbox has taken the message; see
 // Method.SendWithReceipt for the errors.
 func (r *Receipt) Wait(ctx context.Context) error {
-	if !r.send.over.IsSet() {
-		if err := r.send.wait(ctx, verbReceipt); err != nil {
-			return err
-		}
+	if err := r.send.wait(ctx, verbReceipt); err != nil {
+		return err
 	}
 	r.send.take(func(c *call) {
 		if e := c.response.Err; e != nil {
