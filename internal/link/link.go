@@ -122,8 +122,7 @@ func (l *Link) start(c *Carrier, first *wire.Buffer) bool {
 	l.begun = true
 	l.telling.Add(1)
 	l.mu.Unlock()
-	l.handler.Begun(l)
-	l.telling.Done()
+	l.tellBegun()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.Live() {
@@ -136,6 +135,20 @@ func (l *Link) start(c *Carrier, first *wire.Buffer) bool {
 	c.takeOver(first)
 	l.changed()
 	return true
+}
+
+// tellBegun tells the handler that the session begins. The caller has added that to telling. The program's logger may panic there, and its server may recover that:
+// nobody would read, write or end the session then.
+func (l *Link) tellBegun() {
+	told := false
+	defer func() {
+		l.telling.Done()
+		if !told {
+			l.finish(ended("there was a panic where it began", nil), nil, false)
+		}
+	}()
+	l.handler.Begun(l)
+	told = true
 }
 
 // Peer returns the other side.
