@@ -21,6 +21,18 @@ func hosting(t *testing.T) (*parley.Env, sayhiv1parley.SayHiRef) {
 	return env, ref
 }
 
+// calling returns what hosting does, another Env, and its Ref to the endpoint.
+func calling(t *testing.T) (host, caller *parley.Env, ref sayhiv1parley.SayHiRef) {
+	t.Helper()
+	host, _ = hosting(t)
+	caller = newEnv(t)
+	ref, err := sayhiv1parley.LookupSayHi(soon(t), caller, "parley://hi@"+host.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host, caller, ref
+}
+
 func newEnv(t *testing.T, opts ...parley.Option) *parley.Env {
 	t.Helper()
 	env, err := parley.New(opts...)

@@ -20,12 +20,7 @@ import (
 // is not ended by the context of the other.
 func TestFuturesOfEndingContexts(t *testing.T) {
 	leaktest.Check(t)
-	host, _ := hosting(t)
-	caller := newEnv(t)
-	ref, err := sayhiv1parley.LookupSayHi(soon(t), caller, "parley://hi@"+host.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
+	host, caller, ref := calling(t)
 	const groups, together = 100, 64
 	for group := range groups {
 		ctx, cancel := context.WithCancel(soon(t))
@@ -57,12 +52,7 @@ func TestFuturesOfEndingContexts(t *testing.T) {
 // TestOutcomeIsKept: who waits for a future or a receipt again, or beside others, gets the same, whatever other asks have got meanwhile.
 func TestOutcomeIsKept(t *testing.T) {
 	leaktest.Check(t)
-	host, _ := hosting(t)
-	caller := newEnv(t)
-	ref, err := sayhiv1parley.LookupSayHi(soon(t), caller, "parley://hi@"+host.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
+	host, caller, ref := calling(t)
 	nobody, err := endpoint.NewRef("nobody", host.Address())
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,7 @@ func (f *Future[Res]) Wait(ctx context.Context) (*Res, error) {
 }
 
 // OnComplete calls fn with the outcome, once, on a goroutine of its own, when it is there. The Env waits for fn when it
-// shuts down. A panic of fn ends fn only: it is logged by slog.Default(), with its stack.
+// shuts down. A panic of fn ends fn only: it is logged by slog.Default(), with its stack. So is one of the reply's decoding, of which fn gets an error.
 //
 // Where there is no Env, because the Method is a fake of MethodFunc or is not bound, fn is called before OnComplete returns,
 // by its caller, who gets the panic, too.
@@ -53,13 +53,19 @@ func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
 	}
 	core.caller.Go(func() {
 		<-f.ask.over.Done() // every ask completes: at the latest by its deadline, or by the end of the Env
-		defer func() {
-			if v := recover(); v != nil {
-				slog.Error("parley: a function of OnComplete panicked", "method", core.name, "panic", v, "stack", string(debug.Stack()))
-			}
-		}()
-		fn(f.result())
+		f.guarded("to decode a reply", func() { f.result() })
+		f.guarded("a function of OnComplete", func() { fn(f.result()) })
 	})
+}
+
+// guarded runs what, and logs it if that panics.
+func (f *Future[Res]) guarded(what string, run func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			slog.Error("parley: "+what+" panicked", "method", f.ask.core.name, "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	run()
 }
 
 // result returns the outcome of a future that is done.
