@@ -157,19 +157,26 @@ func (s deaf) Hi(context.Context, *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) 
 	return &sayhiv1.HiReply{}, nil
 }
 
-// TestShutdownIsBounded: a handler that does not return holds no Shutdown beyond its context, the first one or a later one.
-func TestShutdownIsBounded(t *testing.T) {
-	leaktest.Check(t)
+// hostingDeaf returns an Env, and its Ref to an endpoint of its own that is deaf.
+func hostingDeaf(t *testing.T) (*parley.Env, sayhiv1parley.SayHiRef, deaf) {
+	t.Helper()
 	env, err := parley.Listen("localhost:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := deaf{entered: make(chan struct{}), release: make(chan struct{})}
-	defer close(s.release)
 	ref, err := sayhiv1parley.RegisterSayHi(soon(t), env, "stuck", s)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return env, ref, s
+}
+
+// TestShutdownIsBounded: a handler that does not return holds no Shutdown beyond its context, the first one or a later one.
+func TestShutdownIsBounded(t *testing.T) {
+	leaktest.Check(t)
+	env, ref, s := hostingDeaf(t)
+	defer close(s.release)
 	if err := ref.Hi.Send(soon(t), &sayhiv1.HiRequest{}); err != nil {
 		t.Fatal(err)
 	}

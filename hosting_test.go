@@ -38,16 +38,8 @@ func boundTo(t *testing.T, env *parley.Env, name string) sayhiv1parley.SayHiRef 
 // afar does.
 func TestHardShutdownEndsLocalAsks(t *testing.T) {
 	leaktest.Check(t)
-	env, err := parley.Listen("localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := deaf{entered: make(chan struct{}), release: make(chan struct{})}
+	env, ref, s := hostingDeaf(t)
 	defer close(s.release)
-	ref, err := sayhiv1parley.RegisterSayHi(soon(t), env, "stuck", s)
-	if err != nil {
-		t.Fatal(err)
-	}
 	asked := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{})
 	<-s.entered
 	over, cancel := context.WithCancel(context.Background())
@@ -55,7 +47,7 @@ func TestHardShutdownEndsLocalAsks(t *testing.T) {
 	if err := env.Shutdown(over); err == nil || !strings.Contains(err.Error(), "stuck") {
 		t.Errorf("Shutdown = %v, want an error that names the endpoint", err)
 	}
-	_, err = asked.Wait(soon(t))
+	_, err := asked.Wait(soon(t))
 	var e *endpoint.Error
 	if !errors.Is(err, endpoint.ErrEnvStopped) || !errors.As(err, &e) || e.Execution != endpoint.MayHaveExecuted {
 		t.Errorf("the ask: %v, want ErrEnvStopped, may have executed", err)

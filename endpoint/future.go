@@ -53,7 +53,7 @@ func (f *Future[Res]) OnComplete(fn func(*Res, error)) {
 	}
 	core.caller.Go(func() {
 		<-f.ask.over.Done() // every ask completes: at the latest by its deadline, or by the end of the Env
-		f.guarded("to decode a reply", func() { f.result() })
+		f.guarded("the decoding of a reply", func() { f.result() })
 		f.guarded("a function of OnComplete", func() { fn(f.result()) })
 	})
 }

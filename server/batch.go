@@ -8,7 +8,7 @@ import (
 )
 
 // batchSizes are how many calls are made at a time: as many as a frame still needs, but no more, as the calls of a batch are used again together. A
-// message that waits for long keeps no others then that never were.
+// message that waits for long keeps no others then that never were. The contexts of eight are as long as the runtime's memory for them, those of sixteen much shorter.
 var batchSizes = [...]int{8, 4, 1}
 
 // callBatch is calls that are used again together, when the last of them has ended.

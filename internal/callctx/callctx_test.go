@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 var errWhy = errors.New("why")
@@ -262,6 +263,13 @@ func TestValuesStay(t *testing.T) {
 	}
 	if Use(t.Context(), func(any) {}) {
 		t.Error("a call was found in another context")
+	}
+}
+
+// TestSmall: every message has one of them, so it has no more than the few words that it needs.
+func TestSmall(t *testing.T) {
+	if got := unsafe.Sizeof(Context{}); got > 56 {
+		t.Errorf("a context has %d bytes", got)
 	}
 }
 

@@ -52,7 +52,7 @@ type Destination struct {
 	wire.Target
 	// Invalid says what is wrong with it; nil if nothing is.
 	Invalid *endpoint.Error
-	// Found is for whoever handles the events, to keep there what it has found.
+	// Found is for whoever handles the events, to keep there what it has found. It may also put another string that is equal into Target.Method.
 	Found any
 
 	account *Account // that of its mailbox; set when the first message arrives
