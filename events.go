@@ -71,7 +71,7 @@ func (e *Env) report(peer endpoint.Peer, sends []session.Send, reason *endpoint.
 	for i := range sends {
 		s := &sends[i]
 		e.settings.unacknowledged(endpoint.Unacknowledged{
-			Peer: peer, Endpoint: s.Target.Endpoint, Method: s.Target.Method, Metadata: wire.MD(s.Metadata), Payload: s.Payload,
+			Peer: peer, Endpoint: s.Target.Endpoint, Method: s.Target.Method, Metadata: wire.MD(s.Metadata), Payload: s.Encoded(),
 			Execution: s.Execution, Reason: reason,
 		})
 	}

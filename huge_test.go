@@ -2,6 +2,7 @@ package parley_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -68,6 +69,46 @@ func TestHugeMessages(t *testing.T) {
 		})
 	}
 	end(t, caller, behind, host)
+}
+
+// TestHugeTexts: a text so large that it comes in parts is whole, in requests and in replies; one that is none ends the ask with an error, and nothing else.
+func TestHugeTexts(t *testing.T) {
+	leaktest.Check(t)
+	host, _ := hosting(t)
+	caller := newEnv(t)
+	defer end(t, caller, host)
+	_, err := sayhiv1parley.RegisterSayHi(soon(t), host, "echo", hiFunc(func(_ context.Context, r *sayhiv1.HiRequest) (*sayhiv1.HiReply, error) {
+		if msg, broken := strings.CutPrefix(r.GetMsg(), "broken "); broken {
+			return &sayhiv1.HiReply{Msg: msg + "\xff"}, nil
+		}
+		return &sayhiv1.HiReply{Msg: r.GetMsg()}, nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge := strings.Repeat("abcdé", 1<<20)
+	for name, env := range map[string]*parley.Env{"of a peer": caller, "of the same Env": host} {
+		t.Run(name, func(t *testing.T) {
+			ref, err := sayhiv1parley.LookupSayHi(soon(t), env, "parley://echo@"+host.Address())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range []string{huge + "\xff", "broken " + huge} {
+				if _, err := ref.Hi.AskSync(soon(t), &sayhiv1.HiRequest{Msg: r}); !errors.Is(err, endpoint.ErrUnencodable) {
+					t.Errorf("a text that is none: error %v", err)
+				}
+			}
+			if r, err := ref.Hi.AskSync(soon(t), &sayhiv1.HiRequest{Msg: huge}); err != nil || r.GetMsg() != huge {
+				t.Errorf("got %d bytes, error %v", len(r.GetMsg()), err)
+			}
+			f := ref.Hi.Ask(soon(t), &sayhiv1.HiRequest{Msg: huge})
+			for range 2 {
+				if r, err := f.Wait(soon(t)); err != nil || r.GetMsg() != huge {
+					t.Errorf("a future has %d bytes, error %v", len(r.GetMsg()), err)
+				}
+			}
+		})
+	}
 }
 
 // TestHugeMessagesTakeTurns wherever they are encoded or decoded: request and reply, of asks and of streaming calls, of peers and in one Env.

@@ -189,7 +189,7 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	buffer := payload.NewBuffer()
 	defer buffer.Free()
 	var encodeErr error
-	if p.Payload, p.Memory, encodeErr = buffer.Marshal(q.Message, q.NoWait); encodeErr != nil {
+	if p.Payload, p.Memory, p.Parts, encodeErr = buffer.Marshal(q.Message, q.NoWait); encodeErr != nil {
 		return unencodable(encodeErr)
 	}
 	o := link.PostOptions{NoWait: q.NoWait, QueueTimeout: r.client.config.QueueTimeout}

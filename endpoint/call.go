@@ -12,6 +12,7 @@ import (
 
 	"github.com/parley-rpc/parley/internal/asproto"
 	"github.com/parley-rpc/parley/internal/bulk"
+	"github.com/parley-rpc/parley/internal/piecewise"
 )
 
 // call is an ask on its way, without type parameters. It is the Completion of the ask. It is used again when whoever waits for it has its outcome.
@@ -154,7 +155,15 @@ func (c *call) decode(res proto.Message, unmarshal func([]byte, proto.Message) e
 	if size := c.response.Len(); size >= bulk.Large {
 		defer bulk.Begin(size)()
 	}
-	if err := unmarshal(c.response.Encoded(), res); err != nil {
+	var err error
+	if parts := c.response.Parts; parts != nil {
+		c.response.Parts = nil
+		proto.Reset(res)
+		err = piecewise.Unmarshal(parts, res)
+	} else {
+		err = unmarshal(c.response.Payload, res)
+	}
+	if err != nil {
 		return c.replyError(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
 	return nil

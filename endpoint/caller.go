@@ -166,6 +166,8 @@ type Parts interface {
 	Len() int
 	// Join returns it in one piece, once: that takes as long as to copy it.
 	Join() []byte
+	// Take takes the first part out, and returns nil if there is none. Nobody looks at it after release.
+	Take() (part []byte, release func())
 }
 
 // Response is the outcome of an ask.

@@ -16,6 +16,7 @@ import (
 func (c *call) answer(res proto.Message) {
 	encoding := wire.Proto
 	var memory *wire.Buffer
+	var parts *wire.Parts
 	var encoded []byte
 	var err error
 	switch {
@@ -27,13 +28,17 @@ func (c *call) answer(res proto.Message) {
 	default:
 		buffer := payload.NewBuffer() // the session copies a small payload
 		defer buffer.Free()
-		encoded, memory, err = buffer.Marshal(res, false)
+		encoded, memory, parts, err = buffer.Marshal(res, false)
 	}
 	if err != nil {
 		e := failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
 		c.noteError(e)
 		c.answerError(e)
 		return
+	}
+	size := len(encoded)
+	if parts != nil {
+		size = parts.Len()
 	}
 	header, trailer := c.ctx.Metadata()
 	var cut error // the asker waits no more
@@ -44,7 +49,7 @@ func (c *call) answer(res proto.Message) {
 	if c.local != nil {
 		refused = c.answerLocally(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
 	} else {
-		refused = c.reply(&session.Reply{ID: c.id, Payload: encoded, Memory: memory, Encoding: encoding}, header, trailer)
+		refused = c.reply(&session.Reply{ID: c.id, Payload: encoded, Memory: memory, Parts: parts, Encoding: encoding}, header, trailer)
 	}
 	if c.told == nil {
 		return
@@ -58,7 +63,7 @@ func (c *call) answer(res proto.Message) {
 		c.told.Fail(refused)
 	default:
 		c.told.OutHeader(header)
-		c.told.OutPayload(res, len(encoded))
+		c.told.OutPayload(res, size)
 		c.told.OutTrailer(trailer)
 	}
 }

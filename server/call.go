@@ -18,6 +18,7 @@ import (
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/mailbox"
+	"github.com/parley-rpc/parley/internal/piecewise"
 	"github.com/parley-rpc/parley/internal/rpcstats"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
@@ -230,8 +231,12 @@ func (c *call) unmarshal(req proto.Message, size int) error {
 	if size >= bulk.Large {
 		defer bulk.Begin(size)()
 	}
-	if c.parts != nil {
-		c.payload, c.parts = c.parts.Join(), nil
+	if parts := c.parts; parts != nil { // JSON has none
+		c.parts = nil
+		if c.method.IsStock() {
+			proto.Reset(req)
+		}
+		return piecewise.Unmarshal(parts, req)
 	}
 	switch {
 	case c.encoding == wire.JSON:

@@ -213,8 +213,9 @@ func (m *relayed) pass() {
 	}
 	p := &session.Posting{
 		Target:   wire.Target{Endpoint: m.event.To.Endpoint, Method: m.event.To.Method},
-		Payload:  m.payload(),
+		Payload:  m.event.Payload,
 		Memory:   m.event.Memory,
+		Parts:    m.event.Parts,
 		Encoding: m.event.Encoding,
 		Metadata: m.event.Metadata,
 	}
@@ -256,14 +257,6 @@ func (m *relayed) pass() {
 	}
 }
 
-// payload returns the payload, in one piece.
-func (m *relayed) payload() []byte {
-	if m.event.Parts != nil {
-		m.event.Payload, m.event.Parts = m.event.Parts.Join(), nil
-	}
-	return m.event.Payload
-}
-
 // refuse ends a message that was not passed on.
 func (m *relayed) refuse(e *endpoint.Error) {
 	switch {
@@ -282,7 +275,7 @@ func (m *relayed) refuse(e *endpoint.Error) {
 		return
 	}
 	lost := session.Send{
-		Target: m.event.To.Target, Metadata: m.event.Metadata, Payload: m.payload(), Encoding: m.event.Encoding, Execution: endpoint.NotExecuted,
+		Target: m.event.To.Target, Metadata: m.event.Metadata, Payload: m.event.Payload, Parts: m.event.Parts, Encoding: m.event.Encoding, Execution: endpoint.NotExecuted,
 	}
 	m.relay.server.config.Lost(endpoint.Peer{EnvID: m.relay.key.envID}, lost, e)
 }
@@ -305,10 +298,6 @@ func (m *relayed) Complete(r endpoint.Response) {
 		m.relay.key.from.Receipt(m.event.ID, st)
 		return
 	}
-	if r.Parts != nil { // whoever completes it reads a session, which others use, too
-		m.relay.server.Go(func() { m.reply(&r) })
-		return
-	}
 	m.reply(&r)
 }
 
@@ -318,7 +307,8 @@ func (m *relayed) reply(r *endpoint.Response) {
 	if r.Err != nil {
 		reply.Status = statusOf(r.Err)
 	} else {
-		reply.Payload, reply.Encoding = r.Encoded(), wire.Proto
+		reply.Payload, reply.Encoding = r.Payload, wire.Proto
+		reply.Parts, _ = r.Parts.(*wire.Parts) // as a session has it
 		if r.JSON {
 			reply.Encoding = wire.JSON
 		}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/internal/bulk"
+	"github.com/parley-rpc/parley/internal/piecewise"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -23,8 +24,9 @@ func NewBuffer() Buffer { return Buffer{pool.Get().(*[]byte)} }
 func (b Buffer) Free() { pool.Put(b.b) }
 
 // Marshal encodes m into the buffer, or, if it is larger than session.MostWhole, into memory of its own, which has one user; memory is nil otherwise.
+// If it is larger than any memory that is used again, and divides, it is encoded in parts, and there is nothing else.
 // A large message waits for its turn, unless noWait is set: see package bulk.
-func (b Buffer) Marshal(m proto.Message, noWait bool) (encoded []byte, memory *wire.Buffer, err error) {
+func (b Buffer) Marshal(m proto.Message, noWait bool) (encoded []byte, memory *wire.Buffer, parts *wire.Parts, err error) {
 	options := proto.MarshalOptions{}
 	size := options.Size(m)
 	options.UseCachedSize = true
@@ -32,14 +34,19 @@ func (b Buffer) Marshal(m proto.Message, noWait bool) (encoded []byte, memory *w
 		if !noWait {
 			defer bulk.Begin(size)()
 		}
+		if size > wire.MostReused && piecewise.Divides(m, size) {
+			parts = new(wire.Parts)
+			err = piecewise.Marshal(parts, m)
+			return nil, nil, parts, err
+		}
 		memory = wire.NewBuffer(size)
 		encoded, err = options.MarshalAppend(memory.Bytes, m)
 		memory.Bytes = encoded
-		return encoded, memory, err
+		return encoded, memory, nil, err
 	}
 	encoded, err = options.MarshalAppend((*b.b)[:0], m)
 	if err == nil {
 		*b.b = encoded // it may have grown
 	}
-	return encoded, nil, err
+	return encoded, nil, nil, err
 }

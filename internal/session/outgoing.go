@@ -19,7 +19,7 @@ const (
 	// MostWhole is the largest payload that travels whole: in a frame of one HTTP/2 DATA frame.
 	MostWhole = 15_900
 	// chunkBytes is the size of the chunks of a larger one, which with all that is around them fit into a batch.
-	chunkBytes = 31_900
+	chunkBytes = wire.PartBytes / 4
 	// wholeBytes is the largest payload that a message of a streaming call may have in its envelope, by revision 1. It bounds by how much a peer can
 	// overdraw the window of a call.
 	wholeBytes = 64 << 10
@@ -106,6 +106,8 @@ type Posting struct {
 	Route *Route
 	// Payload is kept if it is longer than MostWhole, copied otherwise.
 	Payload []byte
+	// Parts is the payload instead, if it is larger than MostWhole and in parts: the session takes it over with the posting. Its Encoding is wire.Proto.
+	Parts *wire.Parts
 	// Memory is what Payload is in, if it is kept and that may be used again: the session takes it over with the posting. Nil if there is none.
 	Memory *wire.Buffer
 	// Encoding is wire.Proto or wire.JSON. JSON is not cut into chunks.
@@ -116,6 +118,16 @@ type Posting struct {
 	Started, Deadline time.Time
 	// Waiter keeps the place of a posting that has to wait; nil if it will not.
 	Waiter *credit.Waiter
+}
+
+func (p *Posting) size() int { return payloadSize(p.Payload, p.Parts) }
+
+// payloadSize returns the size of a payload that may be in parts.
+func payloadSize(payload []byte, parts *wire.Parts) int {
+	if parts != nil {
+		return parts.Len()
+	}
+	return len(payload)
 }
 
 // Post accepts p, if there is room. If not, p.Waiter, unless it is nil, keeps its place in the order; Post is to be called again
@@ -133,7 +145,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		p.Route = r
 	}
 	a := r.account
-	large := len(p.Payload) > MostWhole && p.Encoding == wire.Proto
+	large := p.size() > MostWhole && p.Encoding == wire.Proto
 	if a.window.Waiters.Blocks(p.Waiter) || !s.mayStart(a, large) {
 		if p.Waiter != nil {
 			a.window.Waiters.Join(p.Waiter)
@@ -186,7 +198,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 
 // announce makes the large payload of p a transfer, which e announces.
 func (s *Session) announce(p *Posting, a *account, e *wire.Envelope) {
-	t := &transfer{id: s.nextTransfer(), data: p.Payload, memory: p.Memory, size: len(p.Payload), account: a}
+	t := &transfer{id: s.nextTransfer(), data: p.Payload, memory: p.Memory, parts: p.Parts, size: p.size(), account: a}
 	a.transfer = t
 	if p.Ask != nil {
 		p.Ask.transfer = t
@@ -194,7 +206,7 @@ func (s *Session) announce(p *Posting, a *account, e *wire.Envelope) {
 		t.send = &Send{Target: p.Target, Metadata: clone(p.Metadata), Encoding: wire.Proto}
 		s.out.sends = append(s.out.sends, t)
 	}
-	e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(p.Payload))
+	e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(t.size)
 	s.out.transfer.Charge(1, e.TransferSize)
 }
 
@@ -214,8 +226,8 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 	if s.over != nil {
 		return sessionOver(s.over)
 	}
-	if limit := s.payloadLimit(p.Encoding); uint64(len(p.Payload)) > limit {
-		return tooLarge(len(p.Payload), limit)
+	if limit := s.payloadLimit(p.Encoding); uint64(p.size()) > limit {
+		return tooLarge(p.size(), limit)
 	}
 	if metadataBytes(p.Metadata) > maxMetadataBytes {
 		return tooMuchMetadata(endpoint.PhaseQueued)

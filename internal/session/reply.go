@@ -23,11 +23,15 @@ type Reply struct {
 	Header, Trailer []wire.Metadata
 	// Payload is kept if it is longer than MostWhole, copied otherwise.
 	Payload []byte
+	// Parts is the payload instead, if it is larger than MostWhole and in parts: the session takes it over. Its Encoding is wire.Proto.
+	Parts *wire.Parts
 	// Memory is what Payload is in, if it is kept and that may be used again: the session takes it over. Nil if there is none.
 	Memory *wire.Buffer
 	// Encoding is wire.Proto or wire.JSON, or wire.NoPayload beside a status.
 	Encoding wire.Encoding
 }
+
+func (r *Reply) size() int { return payloadSize(r.Payload, r.Parts) }
 
 // fill makes e the envelope of r. What no reply has is left as it is.
 func (r *Reply) fill(e *wire.Envelope) {
@@ -45,7 +49,7 @@ func (s *Session) Reply(r *Reply) {
 	if e := s.refuseReply(r); e != nil {
 		*r = Reply{ID: r.ID, Status: e.GRPCStatus().Proto()}
 	}
-	if len(r.Payload) > MostWhole && r.Encoding == wire.Proto {
+	if r.size() > MostWhole && r.Encoding == wire.Proto {
 		s.replyLarge(r)
 		return
 	}
@@ -62,8 +66,8 @@ func (s *Session) Reply(r *Reply) {
 // replyLarge queues r as a transfer.
 func (s *Session) replyLarge(r *Reply) {
 	kept := *r
-	t := &transfer{data: r.Payload, memory: r.Memory, size: len(r.Payload), isReply: true, reply: &kept}
-	s.out.largeReplies += len(r.Payload)
+	t := &transfer{data: r.Payload, memory: r.Memory, parts: r.Parts, size: r.size(), isReply: true, reply: &kept}
+	s.out.largeReplies += t.size
 	s.out.replies = append(s.out.replies, t)
 }
 
@@ -79,8 +83,8 @@ func (s *Session) refuseReply(r *Reply) *endpoint.Error {
 	limit := s.payloadLimit(r.Encoding)
 	var e *endpoint.Error
 	switch {
-	case uint64(len(r.Payload)) > limit:
-		e = tooLarge(len(r.Payload), limit)
+	case uint64(r.size()) > limit:
+		e = tooLarge(r.size(), limit)
 		e.Text = "reply: " + e.Text
 	case metadataBytes(r.Header)+metadataBytes(r.Trailer) > maxMetadataBytes:
 		e = &endpoint.Error{Reason: endpoint.ReasonTooLarge, Text: "reply: more than 64 KiB of metadata"}

@@ -10,10 +10,20 @@ type Send struct {
 	Target   wire.Target
 	Metadata []wire.Metadata
 	// Payload is nil for a large message whose last chunk has been written.
-	Payload  []byte
+	Payload []byte
+	// Parts is the payload instead, if it is in parts.
+	Parts    *wire.Parts
 	Encoding wire.Encoding
 	// Execution is NotExecuted if the message was never written to a stream, or not wholly.
 	Execution endpoint.Execution
+}
+
+// Encoded returns the payload in one piece, which may take long.
+func (s *Send) Encoded() []byte {
+	if s.Parts != nil {
+		s.Payload, s.Parts = s.Parts.Join(), nil
+	}
+	return s.Payload
 }
 
 // UnacknowledgedSends returns the sends that the peer has not acknowledged, in order. It is to be called before End, which forgets them.
@@ -33,7 +43,7 @@ func (s *Session) UnacknowledgedSends() []Send {
 			continue // its message is still in what follows
 		}
 		send := *t.send
-		send.Payload, send.Execution = t.data, endpoint.NotExecuted
+		send.Payload, send.Parts, send.Execution = t.data, t.parts, endpoint.NotExecuted
 		if t.written() {
 			send.Execution = endpoint.MayHaveExecuted
 		}
@@ -73,7 +83,7 @@ func (c *sendCollector) add(body []byte, x endpoint.Execution) {
 		if e.Encoding == wire.Transfer {
 			send.Payload, send.Encoding = nil, wire.Proto
 			if t := c.transfers[e.Transfer]; t != nil {
-				send.Payload, send.Execution = t.data, endpoint.NotExecuted
+				send.Payload, send.Parts, send.Execution = t.data, t.parts, endpoint.NotExecuted
 			}
 		}
 		c.sends = append(c.sends, send)

@@ -366,7 +366,7 @@ func (s *sim) unacknowledged(e *end) {
 		for i, r := range all[len(all)-len(missing):] { // what comes before has arrived, and its acknowledgement has not
 			m := missing[i]
 			s.lostSends++
-			if r.Payload != nil && !bytes.Equal(r.Payload, m.payload) || r.Payload == nil && m.size() <= MostWhole {
+			if got := r.Encoded(); got != nil && !bytes.Equal(got, m.payload) || got == nil && m.size() <= MostWhole {
 				s.failf("%s reports a send to %v that is not the next", e, key)
 			}
 			if m.unsent = m.unwritten > 0; m.unsent != (r.Execution == endpoint.NotExecuted) {

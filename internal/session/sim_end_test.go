@@ -118,7 +118,8 @@ func (s *sim) post(e *end) {
 		size = 8 + s.r.IntN(1<<(13+s.r.IntN(5)))
 	}
 	m := s.message(e, size)
-	q := &posting{m: m, Posting: Posting{Target: to(fmt.Sprintf("e%d", s.r.IntN(simEndpoints))), Payload: m.payload, Encoding: wire.Proto}}
+	q := &posting{m: m, Posting: Posting{Target: to(fmt.Sprintf("e%d", s.r.IntN(simEndpoints))), Encoding: wire.Proto}}
+	q.Payload, q.Parts = s.either(m.payload)
 	if s.r.IntN(4) == 0 {
 		q.Target.EnvID = s.behind(e)
 	}
@@ -239,6 +240,14 @@ func (s *sim) taken(e *end, ev *Event) {
 	}
 }
 
+// either returns a payload in one piece or, if it is large, perhaps in parts.
+func (s *sim) either(payload []byte) ([]byte, *wire.Parts) {
+	if len(payload) > MostWhole && s.r.IntN(2) == 0 {
+		return nil, inParts(payload)
+	}
+	return payload, nil
+}
+
 // answer answers an ask or lookup.
 func (s *sim) answer(e *end) bool {
 	if len(e.open) == 0 {
@@ -249,7 +258,8 @@ func (s *sim) answer(e *end) bool {
 	e.open = slices.Delete(e.open, i, i+1)
 	r := &Reply{ID: d.ev.ID}
 	if d.m != nil {
-		r.Payload, r.Encoding = d.m.root().reply, wire.Proto
+		r.Payload, r.Parts = s.either(d.m.root().reply)
+		r.Encoding = wire.Proto
 	}
 	e.Reply(r)
 	return true

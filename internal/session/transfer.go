@@ -12,7 +12,8 @@ type transfer struct {
 	id      uint64       // 0 for a reply that has not started
 	data    []byte       // nil when it has ended
 	memory  *wire.Buffer // that data is in, if it is used again
-	size    int          // of data
+	parts   *wire.Parts  // the payload instead of data; nil when it has ended
+	size    int          // of the payload
 	sent    int
 	account *account // nil for a reply
 	stream  *Stream  // of a message of a streaming call
@@ -25,6 +26,14 @@ type transfer struct {
 }
 
 func (t *transfer) written() bool { return t.sent == t.size }
+
+// unsent returns what is next of the payload, as far as it is in one piece.
+func (t *transfer) unsent() []byte {
+	if t.parts != nil {
+		return t.parts.From(t.sent)
+	}
+	return t.data[t.sent:]
+}
 
 // nextTransfer returns the id of a transfer whose message is appended next.
 func (s *Session) nextTransfer() uint64 {
@@ -45,9 +54,10 @@ func (s *Session) startTransfer(t *transfer) {
 func (s *Session) nextChunk() *wire.Buffer {
 	o := &s.out
 	t := o.transfers[0]
-	n := min(len(t.data)-t.sent, chunkBytes)
+	piece := t.unsent()
+	n := min(len(piece), chunkBytes)
 	e := &o.scratch
-	*e = wire.Envelope{Kind: wire.KindChunk, ID: t.id, Payload: t.data[t.sent : t.sent+n]}
+	*e = wire.Envelope{Kind: wire.KindChunk, ID: t.id, Payload: piece[:n]}
 	body := wire.NewBuffer(n + headRoom)
 	body.Bytes = e.Append(body.Bytes)
 	if t.account != nil {
@@ -72,11 +82,13 @@ func (s *Session) abort(t *transfer) {
 
 func (s *Session) endTransfer(t *transfer) {
 	o := &s.out
-	t.ended, t.data = true, nil // who asked may be waiting for long yet
-	if t.memory != nil {        // chunks are copies; what the end of the session leaves of it is reported, and not released
+	if t.memory != nil { // chunks are copies; what the end of the session leaves of it is reported, and not released
 		t.memory.Release()
-		t.memory = nil
 	}
+	if t.parts != nil {
+		t.parts.Release()
+	}
+	t.ended, t.data, t.memory, t.parts = true, nil, nil, nil // who asked may be waiting for long yet
 	o.underway--
 	for i, other := range o.transfers {
 		if other == t {
@@ -111,7 +123,7 @@ func (s *Session) startReplies() {
 		t.id = s.nextTransfer()
 		var e wire.Envelope
 		t.reply.fill(&e)
-		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(len(t.data))
+		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, t.id, uint64(t.size)
 		t.reply = nil
 		s.append(&e)
 		s.startTransfer(t)
