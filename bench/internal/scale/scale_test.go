@@ -53,6 +53,35 @@ func TestRunMeasuresEverything(t *testing.T) {
 	}
 }
 
+// TestIdleEndpointsTakeLittle: no goroutine, and no more memory than their goal, whether they have had a message or not.
+func TestIdleEndpointsTakeLittle(t *testing.T) {
+	c := tiny()
+	c.Endpoints = 10_000
+	var r Result
+	if err := idleEndpoints(t.Context(), c, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Lines) != 4 {
+		t.Fatalf("got lines %v", r.Lines)
+	}
+	for _, l := range r.Lines {
+		if l.Missed() {
+			t.Error(l)
+		}
+	}
+}
+
+// TestIdleSessionsTakeLittle: at the most twice their goal, because the runtime gives all new goroutines the stack that others have used on the average.
+func TestIdleSessionsTakeLittle(t *testing.T) {
+	session, stream, err := Idle(t.Context(), 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if more := session - stream; more > 2*sessionBytes {
+		t.Errorf("an idle session takes %.0f bytes more than a gRPC stream, want %d at the most", more, 2*sessionBytes)
+	}
+}
+
 func TestManyEndpointsEndWhenMemoryIsUsedUp(t *testing.T) {
 	c := tiny()
 	c.Many, c.ManyBytes = 1_000_000, 1
