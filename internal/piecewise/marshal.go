@@ -27,7 +27,22 @@ type Sink interface {
 // Divides reports whether most of m, of which size is the encoded size, as proto.Size has returned it just before, is in fields that Marshal takes apart.
 func Divides(m proto.Message, size int) bool {
 	reflected := m.ProtoReflect()
-	return isGenerated(reflected) && divisible(reflected, size, nesting) > size/4*3
+	return mayDivide(reflected) && divisible(reflected, size, nesting) > size/4*3
+}
+
+// mayDivide reports whether the fields of m may be encoded one by one. Fields that are decoded when somebody looks at them are not looked at: they are encoded as
+// they came, which is what their size is of, and may be in other bytes afterwards. That goes for extensions, too.
+func mayDivide(m protoreflect.Message) bool {
+	if m.Descriptor().ExtensionRanges().Len() > 0 || !isGenerated(m) {
+		return false
+	}
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		if fd, ok := fields.Get(i).(interface{ IsLazy() bool }); ok && fd.IsLazy() {
+			return false
+		}
+	}
+	return true
 }
 
 // divisible returns how many bytes of m, which has size, Marshal takes apart.
@@ -42,7 +57,7 @@ func divisible(m protoreflect.Message, size, depth int) int {
 			switch {
 			case !isMessage(fd) || n < pieceBytes:
 				parts += n
-			case depth > 0 && isGenerated(v.Message()):
+			case depth > 0 && mayDivide(v.Message()):
 				parts += divisible(v.Message(), n, depth-1)
 			}
 			return nil
@@ -55,7 +70,7 @@ func divisible(m protoreflect.Message, size, depth int) int {
 // divides reports whether the values of a field, in a message of that size, are encoded one by one.
 func divides(fd protoreflect.FieldDescriptor, v protoreflect.Value, size int) bool {
 	switch {
-	case fd.IsExtension() || fd.IsMap():
+	case fd.IsMap():
 		return false
 	case fd.Kind() != protoreflect.StringKind && fd.Kind() != protoreflect.BytesKind && !isMessage(fd):
 		return false
@@ -119,6 +134,7 @@ func (e *encoder) wrote(n int) {
 	}
 }
 
+// append writes b.
 func (e *encoder) append(b []byte) {
 	for len(b) > 0 {
 		n := min(len(b), pieceBytes)
@@ -190,7 +206,7 @@ func (e *encoder) value(m protoreflect.Message, fd protoreflect.FieldDescriptor,
 	case protoreflect.StringKind:
 		whole = !e.isValid(v.String()) // not every field minds
 	case protoreflect.MessageKind:
-		whole = depth == 0 || !isGenerated(v.Message())
+		whole = depth == 0 || !mayDivide(v.Message())
 	}
 	if whole {
 		alone := m.New()

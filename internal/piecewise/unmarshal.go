@@ -19,8 +19,8 @@ type Source interface {
 	Take() (part []byte, release func())
 }
 
-// Unmarshal decodes the message in source, which is empty then, and merges it into m. If m is a new message, the outcome is that of proto.Unmarshal, and
-// so are the errors. It yields after each part.
+// Unmarshal decodes the message in source, which is empty then, and merges it into m. If m is a new message, the outcome is that of proto.Unmarshal, but that
+// this finds all required fields that are missing, of which package proto overlooks those in messages of a oneof. It yields after each part.
 func Unmarshal(source Source, m proto.Message) error {
 	d := decoder{source: source}
 	defer d.done()

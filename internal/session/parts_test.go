@@ -93,7 +93,8 @@ func TestPartsThatAreTooLarge(t *testing.T) {
 func TestUnacknowledgedParts(t *testing.T) {
 	payload := slices.Concat(large(1), large(2))
 	chunks := (len(payload) + chunkBytes - 1) / chunkBytes
-	for _, frames := range []int{0, 1, 2, chunks, chunks + 1} {
+	for _, test := range []struct{ frames, acked int }{{0, 0}, {1, 0}, {1, 1}, {2, 0}, {2, 1}, {2, 2}, {chunks, 1}, {chunks + 1, 0}, {chunks + 1, 1}, {chunks + 1, chunks}} {
+		frames := test.frames
 		p := newPair(t, limited(), limited())
 		s := p.side[0]
 		s.Resume()
@@ -108,17 +109,18 @@ func TestUnacknowledgedParts(t *testing.T) {
 				t.Fatal("there is no further frame")
 			}
 		}
+		s.acknowledge(p.now, uint64(test.acked))
 		sends := s.UnacknowledgedSends()
 		s.End(errEnded)
 		if len(sends) != 1 {
-			t.Fatalf("%d sends are reported after %d frames", len(sends), frames)
+			t.Fatalf("%d sends are reported after %+v", len(sends), test)
 		}
 		want, execution := payload, endpoint.NotExecuted
 		if frames > chunks {
 			want, execution = nil, endpoint.MayHaveExecuted
 		}
 		if got := sends[0].Encoded(); !bytes.Equal(got, want) || sends[0].Execution != execution {
-			t.Errorf("after %d frames %d bytes are reported, %v, want %d, %v", frames, len(got), sends[0].Execution, len(want), execution)
+			t.Errorf("after %+v %d bytes are reported, %v, want %d, %v", test, len(got), sends[0].Execution, len(want), execution)
 		}
 		if again := sends[0].Encoded(); !bytes.Equal(again, want) {
 			t.Error("it is reported once only")

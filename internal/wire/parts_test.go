@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -64,6 +65,24 @@ func TestPartsAreApart(t *testing.T) {
 	}
 	if bytes.Contains(whole, []byte("b")) {
 		t.Error("another payload has come into it")
+	}
+}
+
+// TestPartsAreUsedAgain: who joins parts, or releases them, leaves no user of their memory.
+func TestPartsAreUsedAgain(t *testing.T) {
+	for name, end := range map[string]func(*Parts){"joined": func(p *Parts) { p.Join() }, "released": (*Parts).Release} {
+		var p Parts
+		p.Append(make([]byte, 2*PartBytes+1))
+		buffers := slices.Clone(p.buffers)
+		end(&p)
+		for i, b := range buffers {
+			if n := b.users.Load(); n != 0 {
+				t.Errorf("%s: part %d has %d users", name, i, n)
+			}
+		}
+		if len(p.buffers) != 0 {
+			t.Errorf("%s: %d parts are left", name, len(p.buffers))
+		}
 	}
 }
 

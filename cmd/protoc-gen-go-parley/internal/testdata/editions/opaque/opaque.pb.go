@@ -22,8 +22,11 @@ const (
 )
 
 type OpaqueMessage struct {
-	state                  protoimpl.MessageState `protogen:"opaque.v1"`
-	xxx_hidden_Text        *string                `protobuf:"bytes,1,opt,name=text"`
+	state            protoimpl.MessageState `protogen:"opaque.v1"`
+	xxx_hidden_Text  *string                `protobuf:"bytes,1,opt,name=text"`
+	xxx_hidden_Later *OpaqueMessage         `protobuf:"bytes,2,opt,name=later"`
+	// Deprecated: Do not use. This will be deleted in the near future.
+	XXX_lazyUnmarshalInfo  protoimpl.LazyUnmarshalInfo
 	XXX_raceDetectHookData protoimpl.RaceDetectHookData
 	XXX_presence           [1]uint32
 	unknownFields          protoimpl.UnknownFields
@@ -65,9 +68,32 @@ func (x *OpaqueMessage) GetText() string {
 	return ""
 }
 
+func (x *OpaqueMessage) GetLater() *OpaqueMessage {
+	if x != nil {
+		if protoimpl.X.Present(&(x.XXX_presence[0]), 1) {
+			if protoimpl.X.AtomicCheckPointerIsNil(&x.xxx_hidden_Later) {
+				protoimpl.X.UnmarshalField(x, 2)
+			}
+			var rv *OpaqueMessage
+			protoimpl.X.AtomicLoadPointer(protoimpl.Pointer(&x.xxx_hidden_Later), protoimpl.Pointer(&rv))
+			return rv
+		}
+	}
+	return nil
+}
+
 func (x *OpaqueMessage) SetText(v string) {
 	x.xxx_hidden_Text = &v
-	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 0, 1)
+	protoimpl.X.SetPresent(&(x.XXX_presence[0]), 0, 2)
+}
+
+func (x *OpaqueMessage) SetLater(v *OpaqueMessage) {
+	protoimpl.X.AtomicSetPointer(&x.xxx_hidden_Later, v)
+	if v == nil {
+		protoimpl.X.ClearPresent(&(x.XXX_presence[0]), 1)
+	} else {
+		protoimpl.X.SetPresent(&(x.XXX_presence[0]), 1, 2)
+	}
 }
 
 func (x *OpaqueMessage) HasText() bool {
@@ -77,15 +103,29 @@ func (x *OpaqueMessage) HasText() bool {
 	return protoimpl.X.Present(&(x.XXX_presence[0]), 0)
 }
 
+func (x *OpaqueMessage) HasLater() bool {
+	if x == nil {
+		return false
+	}
+	return protoimpl.X.Present(&(x.XXX_presence[0]), 1)
+}
+
 func (x *OpaqueMessage) ClearText() {
 	protoimpl.X.ClearPresent(&(x.XXX_presence[0]), 0)
 	x.xxx_hidden_Text = nil
+}
+
+func (x *OpaqueMessage) ClearLater() {
+	protoimpl.X.ClearPresent(&(x.XXX_presence[0]), 1)
+	protoimpl.X.AtomicSetPointer(&x.xxx_hidden_Later, (*OpaqueMessage)(nil))
 }
 
 type OpaqueMessage_builder struct {
 	_ [0]func() // Prevents comparability and use of unkeyed literals for the builder.
 
 	Text *string
+	// It is decoded when somebody looks at it.
+	Later *OpaqueMessage
 }
 
 func (b0 OpaqueMessage_builder) Build() *OpaqueMessage {
@@ -93,8 +133,12 @@ func (b0 OpaqueMessage_builder) Build() *OpaqueMessage {
 	b, x := &b0, m0
 	_, _ = b, x
 	if b.Text != nil {
-		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 0, 1)
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 0, 2)
 		x.xxx_hidden_Text = b.Text
+	}
+	if b.Later != nil {
+		protoimpl.X.SetPresentNonAtomic(&(x.XXX_presence[0]), 1, 2)
+		x.xxx_hidden_Later = b.Later
 	}
 	return m0
 }
@@ -103,9 +147,10 @@ var File_editions_opaque_opaque_proto protoreflect.FileDescriptor
 
 const file_editions_opaque_opaque_proto_rawDesc = "" +
 	"\n" +
-	"\x1ceditions/opaque/opaque.proto\x12\x12editions.opaque.v1\x1a!google/protobuf/go_features.proto\"#\n" +
+	"\x1ceditions/opaque/opaque.proto\x12\x12editions.opaque.v1\x1a!google/protobuf/go_features.proto\"`\n" +
 	"\rOpaqueMessage\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text2V\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12;\n" +
+	"\x05later\x18\x02 \x01(\v2!.editions.opaque.v1.OpaqueMessageB\x02(\x01R\x05later2V\n" +
 	"\x06Opaque\x12L\n" +
 	"\x04Echo\x12!.editions.opaque.v1.OpaqueMessage\x1a!.editions.opaque.v1.OpaqueMessageBjZ`github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/editions/opaque;opaquev1\x92\x03\x05\xd2>\x02\x10\x03b\beditionsp\xe8\a"
 
@@ -114,13 +159,14 @@ var file_editions_opaque_opaque_proto_goTypes = []any{
 	(*OpaqueMessage)(nil), // 0: editions.opaque.v1.OpaqueMessage
 }
 var file_editions_opaque_opaque_proto_depIdxs = []int32{
-	0, // 0: editions.opaque.v1.Opaque.Echo:input_type -> editions.opaque.v1.OpaqueMessage
-	0, // 1: editions.opaque.v1.Opaque.Echo:output_type -> editions.opaque.v1.OpaqueMessage
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0, // 0: editions.opaque.v1.OpaqueMessage.later:type_name -> editions.opaque.v1.OpaqueMessage
+	0, // 1: editions.opaque.v1.Opaque.Echo:input_type -> editions.opaque.v1.OpaqueMessage
+	0, // 2: editions.opaque.v1.Opaque.Echo:output_type -> editions.opaque.v1.OpaqueMessage
+	2, // [2:3] is the sub-list for method output_type
+	1, // [1:2] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_editions_opaque_opaque_proto_init() }
