@@ -5,6 +5,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/piecewise"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -70,8 +71,11 @@ func (e *Env) report(peer endpoint.Peer, sends []session.Send, reason *endpoint.
 	}()
 	for i := range sends {
 		s := &sends[i]
+		if s.Parts != nil {
+			s.Payload, s.Parts = piecewise.Join(s.Parts), nil
+		}
 		e.settings.unacknowledged(endpoint.Unacknowledged{
-			Peer: peer, Endpoint: s.Target.Endpoint, Method: s.Target.Method, Metadata: wire.MD(s.Metadata), Payload: s.Encoded(),
+			Peer: peer, Endpoint: s.Target.Endpoint, Method: s.Target.Method, Metadata: wire.MD(s.Metadata), Payload: s.Payload,
 			Execution: s.Execution, Reason: reason,
 		})
 	}

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-rpc/parley/internal/piecewise"
 )
 
 // Env is what generated code needs of a *parley.Env, which is its only implementation.
@@ -162,10 +164,8 @@ type Memory interface {
 
 // Parts is an encoded message that is not in one piece yet.
 type Parts interface {
-	// Len returns how long it is, until it is joined.
+	// Len returns how long it is: what was not taken out.
 	Len() int
-	// Join returns it in one piece, once: that takes as long as to copy it.
-	Join() []byte
 	// Take takes the first part out, and returns nil if there is none. Nobody looks at it after release.
 	Take() (part []byte, release func())
 }
@@ -198,7 +198,7 @@ func (r *Response) Len() int {
 // Encoded returns the encoded reply, in one piece. Unlike Complete, it may take its time, so it is for whoever decodes the reply.
 func (r *Response) Encoded() []byte {
 	if r.Parts != nil {
-		r.Payload, r.Parts = r.Parts.Join(), nil
+		r.Payload, r.Parts = piecewise.Join(r.Parts), nil
 	}
 	return r.Payload
 }

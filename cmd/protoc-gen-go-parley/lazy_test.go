@@ -9,6 +9,7 @@ import (
 
 	opaquev1 "github.com/parley-rpc/parley/cmd/protoc-gen-go-parley/internal/testdata/editions/opaque"
 	"github.com/parley-rpc/parley/internal/payload"
+	"github.com/parley-rpc/parley/internal/piecewise"
 )
 
 // TestLargeLazyMessages: a large message with fields that nobody has looked at yet is sent on as it came, though another encoder has made its fields
@@ -31,7 +32,7 @@ func TestLargeLazyMessages(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if parts != nil {
-			encoded = parts.Join()
+			encoded = piecewise.Join(parts)
 		}
 		got := new(opaquev1.OpaqueMessage)
 		if err := proto.Unmarshal(encoded, got); err != nil || got.GetLater().GetLater().GetText() != "last" || !proto.Equal(got, m) {

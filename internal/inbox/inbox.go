@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"google.golang.org/grpc/metadata"
+
+	"github.com/parley-rpc/parley/internal/piecewise"
 )
 
 // Message is one message of a streaming call.
@@ -14,7 +16,7 @@ type Message struct {
 	// Payload is the encoded message, which is the reader's to keep.
 	Payload []byte
 	// Parts is the encoded message instead; nil where there is Payload. Next makes one of it.
-	Parts interface{ Join() []byte }
+	Parts piecewise.Source
 	// JSON says that it is in protobuf's JSON.
 	JSON bool
 	// Taken is called once, when the message is read or dropped; nil for nothing.
@@ -129,7 +131,7 @@ func (b *Inbox) Next(ctx context.Context) (Message, error) {
 		m, ok, err := b.take()
 		if ok {
 			if m.Parts != nil {
-				m.Payload, m.Parts = m.Parts.Join(), nil
+				m.Payload, m.Parts = piecewise.Join(m.Parts), nil
 			}
 			m.taken()
 			return m, nil

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/parley-rpc/parley/internal/piecewise"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -53,7 +54,7 @@ func TestMarshalInParts(t *testing.T) {
 				t.Fatalf("%s: in parts: %v, in memory: %v, %d bytes; error %v", name, parts != nil, memory != nil, len(encoded), err)
 			}
 			if parts != nil {
-				encoded = parts.Join()
+				encoded = piecewise.Join(parts)
 			}
 			got := test.m.ProtoReflect().New().Interface()
 			if err := proto.Unmarshal(encoded, got); err != nil || !proto.Equal(got, test.m) {

@@ -2,6 +2,7 @@ package piecewise
 
 import (
 	"errors"
+	"iter"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -12,9 +13,9 @@ import (
 )
 
 const (
-	// pieceBytes is about how much is encoded between two yields: some 20 µs.
+	// pieceBytes is about how much is encoded between two yields: some 10 µs.
 	pieceBytes = 128 << 10
-	// fewBytes is how large a value of a list must be, on average, for the list to be taken apart: to handle each by itself costs some 100 ns.
+	// fewBytes is how large a value of a list must be, on average, for the list to be taken apart: to handle each by itself costs some 0.4 µs.
 	fewBytes = 4 << 10
 )
 
@@ -52,7 +53,7 @@ func divisible(m protoreflect.Message, size, depth int) int {
 		if !divides(fd, v, size) {
 			return true
 		}
-		each(fd, v, func(v protoreflect.Value) error {
+		for v := range values(fd, v) {
 			n := valueSize(fd, v)
 			switch {
 			case !isMessage(fd) || n < pieceBytes:
@@ -60,8 +61,7 @@ func divisible(m protoreflect.Message, size, depth int) int {
 			case depth > 0 && mayDivide(v.Message()):
 				parts += divisible(v.Message(), n, depth-1)
 			}
-			return nil
-		})
+		}
 		return true
 	})
 	return parts
@@ -81,18 +81,20 @@ func divides(fd protoreflect.FieldDescriptor, v protoreflect.Value, size int) bo
 	}
 }
 
-// each calls f with the value of a field, or with those of a list, until one fails.
-func each(fd protoreflect.FieldDescriptor, v protoreflect.Value, f func(protoreflect.Value) error) error {
-	if !fd.IsList() {
-		return f(v)
-	}
-	list := v.List()
-	for i := range list.Len() {
-		if err := f(list.Get(i)); err != nil {
-			return err
+// values are the value of a field, or those of a list.
+func values(fd protoreflect.FieldDescriptor, v protoreflect.Value) iter.Seq[protoreflect.Value] {
+	return func(yield func(protoreflect.Value) bool) {
+		if !fd.IsList() {
+			yield(v)
+			return
+		}
+		list := v.List()
+		for i := range list.Len() {
+			if !yield(list.Get(i)) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 // valueSize returns the encoded size of a value, without its tag and length.
@@ -176,25 +178,25 @@ func (e *encoder) together(m protoreflect.Message) (err error) {
 // field encodes the values of a field of m in their order: large ones by themselves, small ones of a list together.
 func (e *encoder) field(m protoreflect.Message, fd protoreflect.FieldDescriptor, v protoreflect.Value, depth int) error {
 	some, bytes := m.New(), 0
-	err := each(fd, v, func(v protoreflect.Value) error {
+	for v := range values(fd, v) {
 		n := valueSize(fd, v)
-		if n >= pieceBytes {
-			if err := e.together(some); err != nil {
-				return err
-			}
-			some, bytes = m.New(), 0
-			return e.value(m, fd, v, n, depth)
+		if n < pieceBytes {
+			set(some, fd, v)
+			bytes += n
 		}
-		set(some, fd, v)
-		if bytes += n; bytes < pieceBytes {
-			return nil
+		if max(n, bytes) < pieceBytes {
+			continue
 		}
-		full := some
+		if err := e.together(some); err != nil {
+			return err
+		}
 		some, bytes = m.New(), 0
-		return e.together(full)
-	})
-	if err != nil {
-		return err
+		if n < pieceBytes {
+			continue
+		}
+		if err := e.value(m, fd, v, n, depth); err != nil {
+			return err
+		}
 	}
 	return e.together(some)
 }

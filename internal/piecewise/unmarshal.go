@@ -22,15 +22,26 @@ type Source interface {
 // Unmarshal decodes the message in source, which is empty then, and merges it into m. If m is a new message, the outcome is that of proto.Unmarshal, but that
 // this finds all required fields that are missing, of which package proto overlooks those in messages of a oneof. It yields after each part.
 func Unmarshal(source Source, m proto.Message) error {
+	reflected := m.ProtoReflect()
+	if !isGenerated(reflected) {
+		return proto.UnmarshalOptions{Merge: true}.Unmarshal(Join(source), m)
+	}
 	d := decoder{source: source}
 	defer d.done()
-	if reflected := m.ProtoReflect(); !isGenerated(reflected) {
-		whole, _ := d.collect(make([]byte, 0, source.Len()), source.Len())
-		return proto.UnmarshalOptions{Merge: true}.Unmarshal(whole, m)
-	} else if err := d.message(reflected, source.Len(), nesting); err != nil {
+	if err := d.message(reflected, source.Len(), nesting); err != nil {
 		return err
 	}
 	return proto.CheckInitialized(m)
+}
+
+// Join returns what source has in one piece, and leaves source empty. It takes as long as a copy, so it is for whoever decodes a message, and not for who reads it
+// from the network, whom other messages wait for. It yields after each part.
+func Join(source Source) []byte {
+	d := decoder{source: source}
+	defer d.done()
+	n := source.Len()
+	whole, _ := d.collect(make([]byte, 0, n), n)
+	return whole
 }
 
 type decoder struct {

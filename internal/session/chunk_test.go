@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/piecewise"
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
@@ -345,7 +346,7 @@ func TestPartsAreKept(t *testing.T) {
 		t.Errorf("%d bytes count as kept when the message is whole", kept)
 	}
 	events := p.take(1)
-	if len(events) != 1 || len(events[0].Payload) != 0 || events[0].Parts == nil || !bytes.Equal(events[0].Parts.Join(), payload) {
+	if len(events) != 1 || len(events[0].Payload) != 0 || events[0].Parts == nil || !bytes.Equal(piecewise.Join(events[0].Parts), payload) {
 		t.Errorf("%d events, want the message in parts", len(events))
 	}
 	p.settle()

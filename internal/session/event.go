@@ -30,7 +30,7 @@ type Event struct {
 	Payload []byte
 	// Memory is what Payload is in, if it came in chunks. Whoever gets the event is its user, who may release it.
 	Memory *wire.Buffer
-	// Parts is the payload instead, if it came in chunks and is too large for Memory. Whoever decodes it joins them; the reader of the session should not.
+	// Parts is the payload instead, if it came in chunks and is too large for Memory. Whoever decodes it takes them; the reader of the session should not.
 	Parts    *wire.Parts
 	Encoding wire.Encoding
 	// Status is that of a reply or bye; nil for OK.

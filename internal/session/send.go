@@ -18,14 +18,6 @@ type Send struct {
 	Execution endpoint.Execution
 }
 
-// Encoded returns the payload in one piece, which may take long.
-func (s *Send) Encoded() []byte {
-	if s.Parts != nil {
-		s.Payload, s.Parts = s.Parts.Join(), nil
-	}
-	return s.Payload
-}
-
 // UnacknowledgedSends returns the sends that the peer has not acknowledged, in order. It is to be called before End, which forgets them.
 func (s *Session) UnacknowledgedSends() []Send {
 	o := &s.out

@@ -366,7 +366,7 @@ func (s *sim) unacknowledged(e *end) {
 		for i, r := range all[len(all)-len(missing):] { // what comes before has arrived, and its acknowledgement has not
 			m := missing[i]
 			s.lostSends++
-			if got := r.Encoded(); got != nil && !bytes.Equal(got, m.payload) || got == nil && m.size() <= MostWhole {
+			if got := payloadOf(&r); got != nil && !bytes.Equal(got, m.payload) || got == nil && m.size() <= MostWhole {
 				s.failf("%s reports a send to %v that is not the next", e, key)
 			}
 			if m.unsent = m.unwritten > 0; m.unsent != (r.Execution == endpoint.NotExecuted) {

@@ -1,14 +1,11 @@
 package wire
 
-import "github.com/parley-rpc/parley/internal/yield"
-
 // PartBytes is the length of all parts but the last: that of a buffer that is used again, less what would make the last chunk of it a short one. Memory
 // for it is made in no time that anybody notices.
 const PartBytes = 127_600
 
-// Parts is a large payload that comes in pieces, or is made piece by piece. It takes what has come, and one part more, whatever was said of its size. To join the
-// parts takes as long as a copy of them, so it is for whoever decodes the payload, and not for who reads it from the network, whom other
-// messages wait for. It is not safe for concurrent use. The zero Parts is empty.
+// Parts is a large payload that comes in pieces, or is made piece by piece. It takes what has come, and one part more, whatever was said of its size. It is not safe
+// for concurrent use. The zero Parts is empty.
 type Parts struct {
 	buffers []*Buffer
 	size    int
@@ -60,17 +57,4 @@ func (p *Parts) Release() {
 		b.Release()
 	}
 	*p = Parts{}
-}
-
-// Join returns the payload in one piece, and leaves p empty. It yields after each part: those who read and write sessions would wait for the end of a
-// time slice otherwise, where there are few processors. Parts that are never joined are left to the garbage collector.
-func (p *Parts) Join() []byte {
-	whole := make([]byte, 0, p.size)
-	var yielder yield.Yielder
-	for part, release := p.Take(); part != nil; part, release = p.Take() {
-		whole = append(whole, part...)
-		release()
-		yielder.Yield()
-	}
-	return whole
 }

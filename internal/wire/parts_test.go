@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/parley-rpc/parley/internal/piecewise"
 )
 
 // TestParts: pieces of any length become one again, in memory of about what has come.
@@ -45,10 +47,10 @@ func TestParts(t *testing.T) {
 				t.Fatalf("seed %d: %d bytes are at %d of %d", seed, len(rest), at, len(want))
 			}
 		}
-		if got := p.Join(); !bytes.Equal(got, want) {
+		if got := piecewise.Join(&p); !bytes.Equal(got, want) {
 			t.Fatalf("seed %d: got %d bytes, want the %d that have come", seed, len(got), len(want))
 		}
-		if p.Len() != 0 || len(p.Join()) != 0 {
+		if p.Len() != 0 || len(piecewise.Join(&p)) != 0 {
 			t.Fatal("it is not empty when it has been joined")
 		}
 	}
@@ -58,7 +60,7 @@ func TestParts(t *testing.T) {
 func TestPartsAreApart(t *testing.T) {
 	var p Parts
 	p.Append(bytes.Repeat([]byte("a"), 2*PartBytes))
-	whole := p.Join()
+	whole := piecewise.Join(&p)
 	for range 4 {
 		var other Parts
 		other.Append(bytes.Repeat([]byte("b"), 2*PartBytes))
@@ -70,7 +72,7 @@ func TestPartsAreApart(t *testing.T) {
 
 // TestPartsAreUsedAgain: who joins parts, or releases them, leaves no user of their memory.
 func TestPartsAreUsedAgain(t *testing.T) {
-	for name, end := range map[string]func(*Parts){"joined": func(p *Parts) { p.Join() }, "released": (*Parts).Release} {
+	for name, end := range map[string]func(*Parts){"joined": func(p *Parts) { piecewise.Join(p) }, "released": (*Parts).Release} {
 		var p Parts
 		p.Append(make([]byte, 2*PartBytes+1))
 		buffers := slices.Clone(p.buffers)
@@ -108,7 +110,7 @@ func TestPartsAreTaken(t *testing.T) {
 		t.Error("there is a part where all are released")
 	}
 	p.Append([]byte("b"))
-	if got := p.Join(); string(got) != "b" {
+	if got := piecewise.Join(&p); string(got) != "b" {
 		t.Errorf("used again, it has %q", got)
 	}
 }
