@@ -227,7 +227,7 @@ func TestCloseFlushes(t *testing.T) {
 			if side == 1 {
 				l, other = w.listener, w.at[0]
 			}
-			large := bytes.Repeat([]byte("x"), 1<<20)
+			large := bytes.Repeat([]byte("x"), wire.MostUndivided)
 			for _, payload := range [][]byte{nil, large} {
 				if err := l.Post(t.Context(), sending("a", payload), PostOptions{}); err != nil {
 					t.Fatal(err)
@@ -249,7 +249,7 @@ func TestCloseFlushes(t *testing.T) {
 			for _, ev := range other.events {
 				got[len(ev.Payload)] = true
 			}
-			if len(other.events) != 3 || !got[1<<20] {
+			if len(other.events) != 3 || !got[len(large)] {
 				t.Errorf("%d messages arrived, want 3, the large one among them", len(other.events))
 			}
 			if r := other.ends[0]; r.Reason != endpoint.ReasonEnvStopped {

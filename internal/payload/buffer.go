@@ -24,7 +24,7 @@ func NewBuffer() Buffer { return Buffer{pool.Get().(*[]byte)} }
 func (b Buffer) Free() { pool.Put(b.b) }
 
 // Marshal encodes m into the buffer, or, if it is larger than session.MostWhole, into memory of its own, which has one user; memory is nil otherwise.
-// If it is larger than any memory that is used again, and divides, it is encoded in parts, and there is nothing else.
+// If it is larger than wire.MostUndivided, and divides, it is encoded in parts, and there is nothing else.
 // A large message waits for its turn, unless noWait is set: see package bulk.
 func (b Buffer) Marshal(m proto.Message, noWait bool) (encoded []byte, memory *wire.Buffer, parts *wire.Parts, err error) {
 	options := proto.MarshalOptions{}
@@ -34,7 +34,7 @@ func (b Buffer) Marshal(m proto.Message, noWait bool) (encoded []byte, memory *w
 		if !noWait {
 			defer bulk.Begin(size)()
 		}
-		if size > wire.MostReused && piecewise.Divides(m, size) {
+		if size > wire.MostUndivided && piecewise.Divides(m, size) {
 			parts = new(wire.Parts)
 			err = piecewise.Marshal(parts, m)
 			return nil, nil, parts, err

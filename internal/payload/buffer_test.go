@@ -15,7 +15,7 @@ import (
 
 // TestMarshal: what a session copies is in the buffer, what it keeps is not.
 func TestMarshal(t *testing.T) {
-	for _, size := range []int{0, 1, 5000, session.MostWhole - 4, session.MostWhole, 1 << 20} {
+	for _, size := range []int{0, 1, 5000, session.MostWhole - 4, session.MostWhole, wire.MostUndivided - 4} {
 		m := wrapperspb.Bytes(make([]byte, size))
 		b := NewBuffer()
 		encoded, memory, parts, err := b.Marshal(m, false)
@@ -43,9 +43,9 @@ func TestMarshalInParts(t *testing.T) {
 		m     proto.Message
 		parts bool
 	}{
-		"a text":             {wrapperspb.String(text), true},
-		"a text in a map":    {&structpb.Struct{Fields: map[string]*structpb.Value{"k": structpb.NewStringValue(text)}}, false},
-		"as much as is used": {wrapperspb.String(text[:wire.MostReused-4]), false},
+		"a text":                     {wrapperspb.String(text), true},
+		"a text in a map":            {&structpb.Struct{Fields: map[string]*structpb.Value{"k": structpb.NewStringValue(text)}}, false},
+		"as much as is in one piece": {wrapperspb.String(text[:wire.MostUndivided-4]), false},
 	} {
 		for _, noWait := range []bool{false, true} {
 			b := NewBuffer()

@@ -14,9 +14,9 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// large returns a payload of 1 MiB that is like no other with a different seed.
+// large returns a payload, as large as one in one piece may be, that is like no other with a different seed.
 func large(seed byte) []byte {
-	b := make([]byte, 1<<20)
+	b := make([]byte, wire.MostUndivided)
 	rand.NewChaCha8([32]byte{seed}).Read(b) // it never fails
 	return b
 }
@@ -128,7 +128,7 @@ func TestOrderBehindLarge(t *testing.T) {
 		got = append(got, len(ev.Payload))
 	}
 	if len(got) != 3 || got[0] != 6 || got[1] != len(payload) || got[2] != 5 {
-		t.Fatalf("payloads of %v bytes arrived, want 6, 1 MiB, 5", got)
+		t.Fatalf("payloads of %v bytes arrived, want 6, %d, 5", got, len(payload))
 	}
 	p.settle()
 	p.idle()

@@ -13,7 +13,7 @@ import (
 
 const (
 	// reservedTransfer is how much room is made, at most, for a transfer before its bytes come. A larger one comes in parts.
-	reservedTransfer = wire.MostReused
+	reservedTransfer = wire.MostUndivided
 	mostPongs        = 16
 	// unreadBytes is how much may wait to be written when the peer sends more. Replies alone never come to it while the
 	// peer keeps to its limit of pending asks: from replyBytes on they are short errors.
