@@ -32,9 +32,9 @@ func idleEndpoints(ctx context.Context, c Config, r *Result) (err error) {
 		return err
 	}
 	c.inspect("endpoints")
-	bytes, goroutines := after.each(before, c.Endpoints)
-	r.atMost("endpoint/new", bytes, "B", endpointBytes)
-	r.atMost("endpoint/new/goroutines", goroutines, "goroutines", 0)
+	unused := after.each(before, c.Endpoints)
+	r.atMost("endpoint/new", unused.bytes, "B", endpointBytes)
+	r.atMost("endpoint/new/goroutines", unused.goroutines, "goroutines", 0)
 	impl.told.expect(c.Endpoints)
 	for i := range c.Endpoints {
 		if err := tell(ctx, server, i); err != nil {
@@ -48,9 +48,9 @@ func idleEndpoints(ctx context.Context, c Config, r *Result) (err error) {
 		return err
 	}
 	c.inspect("endpoints-used")
-	bytes, goroutines = after.each(before, c.Endpoints)
-	r.atMost("endpoint/used", bytes, "B", endpointBytes)
-	r.atMost("endpoint/used/goroutines", goroutines, "goroutines", 0)
+	used := after.each(before, c.Endpoints)
+	r.atMost("endpoint/used", used.bytes, "B", endpointBytes)
+	r.atMost("endpoint/used/goroutines", used.goroutines, "goroutines", 0)
 	return nil
 }
 
@@ -97,8 +97,7 @@ func manyEndpoints(ctx context.Context, c Config, r *Result) (err error) {
 		return err
 	}
 	c.inspect("many")
-	bytes, _ := after.each(before, n)
-	r.atMost("many/endpoint", bytes, "B", endpointBytes)
+	r.atMost("many/endpoint", after.each(before, n).bytes, "B", endpointBytes)
 	impl.told.expect(n)
 	told, err := c.phase(r, "many/tell", n, func(i int) error { return tell(ctx, server, i) })
 	if err != nil {

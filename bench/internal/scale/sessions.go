@@ -28,45 +28,59 @@ func checkFiles(n int) error {
 
 // Idle returns what an idle session costs, and a gRPC connection with an open stream, in bytes of both ends, where there are n of each.
 func Idle(ctx context.Context, n int) (session, stream float64, err error) {
-	if err := checkFiles(2 * n); err != nil {
-		return 0, 0, err
+	i, err := measureIdle(ctx, Config{Sessions: n})
+	return i.session.bytes, i.stream.bytes, err
+}
+
+// idle is what sessions cost, and gRPC connections with a stream.
+type idle struct{ session, stream cost }
+
+// measureIdle measures each alone, after both have been there once. The runtime begins new stacks with what those that it has seen used on the average, so
+// otherwise it depends on what is measured first.
+func measureIdle(ctx context.Context, c Config) (i idle, err error) {
+	if err := checkFiles(2 * c.Sessions); err != nil {
+		return idle{}, err
 	}
-	c := Config{Sessions: n}
-	f, session, _, err := openedFleet(ctx, c)
-	defer func() { err = errors.Join(err, f.close(ctx)) }()
-	if err != nil {
-		return 0, 0, fmt.Errorf("opening %d sessions: %w", n, err)
+	unseen := c
+	unseen.Inspect = nil
+	for _, c := range []Config{unseen, c} {
+		f, session, err := openedFleet(ctx, c)
+		if err = errors.Join(err, f.close(ctx)); err != nil {
+			return idle{}, fmt.Errorf("opening %d sessions: %w", c.Sessions, err)
+		}
+		s, stream, err := openedStock(ctx, c)
+		if err = errors.Join(err, s.close()); err != nil {
+			return idle{}, fmt.Errorf("opening %d gRPC connections: %w", c.Sessions, err)
+		}
+		i = idle{session, stream}
 	}
-	s, stream, _, err := openedStock(ctx, c)
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err != nil {
-		return 0, 0, fmt.Errorf("opening %d gRPC connections: %w", n, err)
-	}
-	return session, stream, nil
+	return i, nil
 }
 
 // sessions measures idle sessions beside idle gRPC connections with a stream each, and asks that are spread over them.
 func sessions(ctx context.Context, c Config, r *Result) (err error) {
-	if err := checkFiles(2 * c.Sessions); err != nil {
+	i, err := measureIdle(ctx, c)
+	if err != nil {
 		return err
 	}
-	// One after the other, because each is measured by what it adds.
-	fleet, bytes, goroutines, err := openedFleet(ctx, c)
+	r.tell("session/parley", i.session.bytes, "B")
+	r.tell("session/grpc-stream", i.stream.bytes, "B")
+	r.atMost("session/more", i.session.bytes-i.stream.bytes, "B", sessionBytes)
+	r.tell("session/parley/goroutines", i.session.goroutines, "goroutines")
+	r.tell("session/grpc-stream/goroutines", i.stream.goroutines, "goroutines")
+	r.atMost("session/more/goroutines", i.session.goroutines-i.stream.goroutines, "goroutines", sessionRoutines)
+
+	c.Inspect = nil
+	fleet, _, err := openedFleet(ctx, c)
 	defer func() { err = errors.Join(err, fleet.close(ctx)) }()
 	if err != nil {
 		return fmt.Errorf("opening %d sessions: %w", c.Sessions, err)
 	}
-	stock, stockBytes, stockGoroutines, err := openedStock(ctx, c)
+	stock, _, err := openedStock(ctx, c)
 	defer func() { err = errors.Join(err, stock.close()) }()
 	if err != nil {
 		return fmt.Errorf("opening %d gRPC connections: %w", c.Sessions, err)
 	}
-	r.tell("session/parley", bytes, "B")
-	r.tell("session/grpc-stream", stockBytes, "B")
-	r.atMost("session/more", bytes-stockBytes, "B", sessionBytes)
-	r.tell("session/parley/goroutines", goroutines, "goroutines")
-	r.tell("session/grpc-stream/goroutines", stockGoroutines, "goroutines")
-	r.atMost("session/more/goroutines", goroutines-stockGoroutines, "goroutines", sessionRoutines)
 	if err := spreadOverSessions(ctx, c, r, asks(fleet.targets), stock.calls); err != nil {
 		return err
 	}
@@ -110,30 +124,29 @@ type fleet struct {
 
 // openedFleet opens a fleet, and returns what a session costs, with the Env that has dialled it. What it returns is to be closed, also if
 // it fails.
-func openedFleet(ctx context.Context, c Config) (f *fleet, bytes, goroutines float64, err error) {
+func openedFleet(ctx context.Context, c Config) (f *fleet, session cost, err error) {
 	f = &fleet{told: &tally{}, clients: make([]*parley.Env, 0, c.Sessions), targets: make([]target, 0, c.Sessions)}
 	if f.server, err = parley.Listen("127.0.0.1:0", parley.WithPeerSessions(0)); err != nil {
-		return f, 0, 0, err
+		return f, cost{}, err
 	}
 	if err := host(ctx, f.server, 1, &echo{told: f.told}); err != nil {
-		return f, 0, 0, err
+		return f, cost{}, err
 	}
 	before, err := settled(ctx)
 	if err != nil {
-		return f, 0, 0, err
+		return f, cost{}, err
 	}
 	for range c.Sessions {
 		if err := f.dial(ctx); err != nil {
-			return f, 0, 0, err
+			return f, cost{}, err
 		}
 	}
 	after, err := settled(ctx)
 	if err != nil {
-		return f, 0, 0, err
+		return f, cost{}, err
 	}
 	c.inspect("sessions")
-	bytes, goroutines = after.each(before, c.Sessions)
-	return f, bytes, goroutines, nil
+	return f, after.each(before, c.Sessions), nil
 }
 
 // dial adds a client, whose session has carried an ask.

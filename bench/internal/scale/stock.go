@@ -55,7 +55,7 @@ func echoStream(_ any, s grpc.ServerStream) error {
 var echoDesc = grpc.StreamDesc{StreamName: stockMethod, Handler: echoStream, ServerStreams: true, ClientStreams: true}
 
 // openedStock opens connections, and returns what one with its stream costs. What it returns is to be closed, also if it fails.
-func openedStock(ctx context.Context, c Config) (s *stock, bytes, goroutines float64, err error) {
+func openedStock(ctx context.Context, c Config) (s *stock, stream cost, err error) {
 	s = &stock{server: grpc.NewServer()}
 	streams, cancel := context.WithCancel(ctx)
 	s.cancel = cancel
@@ -63,26 +63,25 @@ func openedStock(ctx context.Context, c Config) (s *stock, bytes, goroutines flo
 	s.server.RegisterService(&grpc.ServiceDesc{ServiceName: stockService, HandlerType: (*any)(nil), Streams: []grpc.StreamDesc{echoDesc}}, s)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return s, 0, 0, err
+		return s, cost{}, err
 	}
 	s.served = make(chan error, 1)
 	go func() { s.served <- s.server.Serve(listener) }()
 	before, err := settled(ctx)
 	if err != nil {
-		return s, 0, 0, err
+		return s, cost{}, err
 	}
 	for range c.Sessions {
 		if err := s.dial(streams, listener.Addr().String()); err != nil {
-			return s, 0, 0, err
+			return s, cost{}, err
 		}
 	}
 	after, err := settled(ctx)
 	if err != nil {
-		return s, 0, 0, err
+		return s, cost{}, err
 	}
 	c.inspect("grpc-streams")
-	bytes, goroutines = after.each(before, c.Sessions)
-	return s, bytes, goroutines, nil
+	return s, after.each(before, c.Sessions), nil
 }
 
 // dial adds a connection, whose stream has carried a message there and back.

@@ -53,7 +53,10 @@ func settled(ctx context.Context) (usage, error) {
 	return last, nil
 }
 
+// cost is what one thing of many has in use.
+type cost struct{ bytes, goroutines float64 }
+
 // each returns what one of n things costs that have come between before and u.
-func (u usage) each(before usage, n int) (bytes, goroutines float64) {
-	return float64(u.bytes-before.bytes) / float64(n), float64(u.goroutines-before.goroutines) / float64(n)
+func (u usage) each(before usage, n int) cost {
+	return cost{float64(u.bytes-before.bytes) / float64(n), float64(u.goroutines-before.goroutines) / float64(n)}
 }
