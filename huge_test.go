@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/parley-rpc/parley"
@@ -23,7 +24,7 @@ func (*echoes) UnaryCall(_ context.Context, r *grpc_testing.SimpleRequest) (*grp
 	return &grpc_testing.SimpleResponse{Payload: r.GetPayload()}, nil
 }
 
-// TestHugeMessages: messages so large that they come in parts are whole where they are decoded, both ways, and by way of a relay.
+// TestHugeMessages: messages so large that they come in parts are whole where they are decoded, both ways, whichever way they come.
 func TestHugeMessages(t *testing.T) {
 	leaktest.Check(t)
 	host, _ := hosting(t)
@@ -40,12 +41,18 @@ func TestHugeMessages(t *testing.T) {
 	for i := range huge {
 		huge[i] = byte('a' + i/7%25)
 	}
-	for name, ref := range map[string]endpoint.Ref{"by an address": hosted, "relayed": relayed} {
+	conns := map[string]grpc.ClientConnInterface{"over ordinary gRPC": dialFace(t, host, "echoes")}
+	for name, by := range map[string]struct {
+		env *parley.Env
+		ref endpoint.Ref
+	}{"by an address": {caller, hosted}, "relayed": {caller, relayed}, "in the same Env": {host, hosted}} {
+		var err error
+		if conns[name], err = by.env.Conn(by.ref); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, conn := range conns {
 		t.Run(name, func(t *testing.T) {
-			conn, err := caller.Conn(ref)
-			if err != nil {
-				t.Fatal(err)
-			}
 			stub := grpc_testing.NewTestServiceClient(conn)
 			got, err := stub.UnaryCall(soon(t), &grpc_testing.SimpleRequest{Payload: body(string(huge))})
 			if err != nil || string(got.GetPayload().GetBody()) != string(huge) {

@@ -8,10 +8,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/inbox"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/payload"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
 )
@@ -69,8 +71,14 @@ func (r *remote) StreamInterceptor() (grpc.StreamClientInterceptor, *grpc.Client
 func (r *remote) StatsHandler() stats.Handler { return nil }
 
 // Send implements endpoint.StreamCarrier.
-func (s *remoteStream) Send(ctx context.Context, payload []byte) *endpoint.Error {
-	return s.link.SendMessage(ctx, &s.side, payload, wire.Proto)
+func (s *remoteStream) Send(ctx context.Context, m proto.Message) (size int, e *endpoint.Error) {
+	buffer := payload.NewBuffer()
+	defer buffer.Free()
+	message, err := buffer.Message(m)
+	if err != nil {
+		return 0, unencodable(err)
+	}
+	return message.Len(), s.link.SendMessage(ctx, &s.side, message)
 }
 
 // HalfClose implements endpoint.StreamCarrier.
@@ -80,14 +88,14 @@ func (s *remoteStream) HalfClose() { s.link.HalfClose(&s.side) }
 func (s *remoteStream) Header(ctx context.Context) (metadata.MD, error) { return s.in.Header(ctx) }
 
 // Receive implements endpoint.StreamCarrier.
-func (s *remoteStream) Receive(ctx context.Context) ([]byte, error) {
+func (s *remoteStream) Receive(ctx context.Context) (endpoint.Received, error) {
 	m, err := s.in.Next(ctx)
 	if err == nil && m.JSON {
 		err := &endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: "the reply is JSON where protobuf was asked for", Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted}
 		s.Abandon(err)
-		return nil, err
+		return endpoint.Received{}, err
 	}
-	return m.Payload, err
+	return m.Received(), err
 }
 
 // Trailer implements endpoint.StreamCarrier.

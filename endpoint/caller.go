@@ -79,18 +79,41 @@ type Calls struct {
 // StreamCarrier carries one streaming call, from the caller's side. There may be one goroutine that sends and one that receives at a time; the other
 // methods may be called concurrently. Its user receives until the end, or abandons it.
 type StreamCarrier interface {
-	// Send hands over a message, encoded, which it may keep. It waits for room until ctx ends, or the call.
-	Send(ctx context.Context, payload []byte) *Error
+	// Send encodes a message and hands it over. It waits for room until ctx ends, or the call. It returns the encoded size.
+	Send(ctx context.Context, m proto.Message) (size int, err *Error)
 	// HalfClose says that no more messages are sent.
 	HalfClose()
 	// Header waits for the response headers, until a message or the end comes without any, or ctx ends.
 	Header(ctx context.Context) (metadata.MD, error)
-	// Receive returns the next message, which is the caller's to keep; io.EOF at a good end, and else an *Error, or that of ctx.
-	Receive(ctx context.Context) ([]byte, error)
+	// Receive returns the next message; io.EOF at a good end, and else an *Error, or that of ctx.
+	Receive(ctx context.Context) (Received, error)
 	// Trailer returns what came with the end; nil before it.
 	Trailer() metadata.MD
 	// Abandon ends the call, unless it is over: what was not received is dropped, the peer is told that nobody waits, and Receive returns err.
 	Abandon(err *Error)
+}
+
+// Received is an encoded message of a streaming call. It is the receiver's to keep.
+type Received struct {
+	Payload []byte
+	// Parts is the message instead, if it is a large one that came in pieces; nil where there is Payload.
+	Parts Parts
+}
+
+// Len returns how long the message is.
+func (r *Received) Len() int {
+	if r.Parts != nil {
+		return r.Parts.Len()
+	}
+	return len(r.Payload)
+}
+
+// Encoded returns the message in one piece.
+func (r *Received) Encoded() []byte {
+	if r.Parts != nil {
+		r.Payload, r.Parts = piecewise.Join(r.Parts), nil
+	}
+	return r.Payload
 }
 
 // Completion is told the outcome of an ask. Complete must not block.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/parley-rpc/parley/internal/asproto"
 	"github.com/parley-rpc/parley/internal/bulk"
+	"github.com/parley-rpc/parley/internal/piecewise"
 	"github.com/parley-rpc/parley/internal/rpcstats"
 )
 
@@ -173,19 +174,17 @@ func (s *clientStream) send(m any) error {
 	if !ok {
 		return s.describe(&Error{Reason: ReasonInvalid, Text: fmt.Sprintf("%T must be a protobuf message", m), Execution: NotExecuted})
 	}
-	encoded, err := asproto.Marshal(message, false)
-	if err != nil {
-		return s.describe(&Error{Reason: ReasonUnencodable, Text: "request: " + err.Error(), Phase: PhaseQueued, Execution: NotExecuted, Cause: err})
+	if o := s.options.more; o != nil && o.maxSend > 0 {
+		if size := proto.Size(message); size > o.maxSend {
+			return s.describe(tooLargeToSend(size, o.maxSend))
+		}
 	}
-	if o := s.options.more; o != nil && o.maxSend > 0 && len(encoded) > o.maxSend {
-		return s.describe(tooLargeToSend(len(encoded), o.maxSend))
-	}
-	sent := s.carrier.Send(s.ctx, encoded)
+	size, err := s.carrier.Send(s.ctx, message)
 	switch {
-	case sent == nil:
-		s.told.OutPayload(m, len(encoded))
-	case sent.Reason == ReasonTooLarge:
-		return s.describe(sent)
+	case err == nil:
+		s.told.OutPayload(m, size)
+	case err.Reason == ReasonTooLarge || err.Reason == ReasonUnencodable:
+		return s.describe(err)
 	default:
 		return s.sendOver()
 	}
@@ -225,7 +224,7 @@ func (s *clientStream) RecvMsg(m any) error {
 
 // receive receives one message; into nil it drops it.
 func (s *clientStream) receive(m any) error {
-	encoded, err := s.carrier.Receive(s.ctx)
+	got, err := s.carrier.Receive(s.ctx)
 	if s.told != nil {
 		s.tellAnswer(err)
 	}
@@ -248,19 +247,25 @@ func (s *clientStream) receive(m any) error {
 	if !ok {
 		return s.mistake(ReasonInvalid, fmt.Sprintf("%T must be a protobuf message", m), nil)
 	}
-	if o := s.options.more; o != nil && o.maxRecv > 0 && len(encoded) > o.maxRecv {
-		return s.mistake(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", len(encoded), o.maxRecv), nil)
+	size := got.Len() // nothing is left of it when it is decoded
+	if o := s.options.more; o != nil && o.maxRecv > 0 && size > o.maxRecv {
+		return s.mistake(ReasonTooLarge, fmt.Sprintf("reply: %d bytes, where the call allows %d", size, o.maxRecv), nil)
 	}
-	if err := s.unmarshal(encoded, message); err != nil {
+	if err := got.unmarshal(message); err != nil {
 		return s.mistake(ReasonUndecodable, "reply: "+err.Error(), err)
 	}
-	s.told.InPayload(m, len(encoded))
+	s.told.InPayload(m, size)
 	return nil
 }
 
-func (s *clientStream) unmarshal(encoded []byte, message proto.Message) error {
-	defer bulk.Begin(len(encoded))()
-	return proto.Unmarshal(encoded, message)
+// unmarshal decodes r.
+func (r *Received) unmarshal(message proto.Message) error {
+	defer bulk.Begin(r.Len())()
+	if r.Parts != nil {
+		proto.Reset(message)
+		return piecewise.Unmarshal(r.Parts, message)
+	}
+	return proto.Unmarshal(r.Payload, message)
 }
 
 // tellAnswer tells of the headers, which are there when a message, or the end with the error err, has come from the other side.

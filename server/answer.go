@@ -6,7 +6,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
-	"github.com/parley-rpc/parley/internal/asproto"
 	"github.com/parley-rpc/parley/internal/payload"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
@@ -24,7 +23,7 @@ func (c *call) answer(res proto.Message) {
 		encoding = wire.JSON
 		encoded, err = protojson.Marshal(res)
 	case c.local != nil:
-		encoded, err = asproto.Marshal(res, false)
+		encoded, parts, err = payload.Marshal(res, false)
 	default:
 		buffer := payload.NewBuffer() // the session copies a small payload
 		defer buffer.Free()
@@ -47,7 +46,11 @@ func (c *call) answer(res proto.Message) {
 	}
 	var refused *endpoint.Error
 	if c.local != nil {
-		refused = c.answerLocally(endpoint.Response{Payload: encoded, Header: header, Trailer: trailer})
+		r := endpoint.Response{Payload: encoded, Header: header, Trailer: trailer}
+		if parts != nil {
+			r.Parts = parts
+		}
+		refused = c.answerLocally(r)
 	} else {
 		refused = c.reply(&session.Reply{ID: c.id, Payload: encoded, Memory: memory, Parts: parts, Encoding: encoding}, header, trailer)
 	}

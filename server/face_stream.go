@@ -32,7 +32,7 @@ func (s *Server) serveStream(stream grpc.ServerStream, caller endpoint.Caller, r
 				call.Abandon(endpoint.AsError(err))
 				return
 			}
-			e := call.Send(ctx, f.Bytes())
+			_, e := call.Send(ctx, &f)
 			if e != nil && e.Reason == endpoint.ReasonTooLarge { // the call is not over: its handler would wait for good
 				call.Abandon(e)
 			}
@@ -53,9 +53,9 @@ func passReplies(ctx context.Context, stream grpc.ServerStream, call endpoint.St
 		err = stream.SendHeader(md)
 	}
 	for err == nil {
-		var encoded []byte
-		if encoded, err = call.Receive(ctx); err == nil {
-			err = stream.SendMsg(wire.NewFrame(encoded))
+		var got endpoint.Received
+		if got, err = call.Receive(ctx); err == nil {
+			err = stream.SendMsg(wire.NewFrame(got.Encoded()))
 		}
 	}
 	stream.SetTrailer(call.Trailer())

@@ -13,9 +13,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
-	"github.com/parley-rpc/parley/internal/asproto"
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/identity"
+	"github.com/parley-rpc/parley/internal/payload"
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
@@ -38,6 +38,11 @@ const (
 	maxMetadataBytes = 64 << 10
 )
 
+// unencodableRequest returns the error of a request that cannot be encoded.
+func unencodableRequest(err error) *endpoint.Error {
+	return failure(endpoint.ReasonUnencodable, endpoint.NotExecuted, "request: %v", err).At(endpoint.PhaseQueued, endpoint.NotExecuted)
+}
+
 // refuseReply returns why a local reply is not delivered, or nil, and takes out of it what does not travel. A session does the same.
 func (s *Server) refuseReply(r *endpoint.Response) *endpoint.Error {
 	size := 0
@@ -51,8 +56,8 @@ func (s *Server) refuseReply(r *endpoint.Response) *endpoint.Error {
 	}
 	limits := s.config.Link.Limits
 	switch {
-	case uint64(len(r.Payload)) > limits.MessageBytes:
-		return failure(endpoint.ReasonTooLarge, endpoint.MayHaveExecuted, "reply: %d bytes, where the receiver allows %d", len(r.Payload), limits.MessageBytes)
+	case uint64(r.Len()) > limits.MessageBytes:
+		return failure(endpoint.ReasonTooLarge, endpoint.MayHaveExecuted, "reply: %d bytes, where the receiver allows %d", r.Len(), limits.MessageBytes)
 	case size > maxMetadataBytes:
 		return failure(endpoint.ReasonTooLarge, endpoint.MayHaveExecuted, "reply: more than 64 KiB of metadata")
 	case r.Err == nil:
@@ -149,12 +154,16 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if err != nil {
 		return err
 	}
-	payload, encodeErr := asproto.Marshal(r.Message, r.NoWait)
+	encoded, parts, encodeErr := payload.Marshal(r.Message, r.NoWait)
 	if encodeErr != nil {
-		return failure(endpoint.ReasonUnencodable, endpoint.NotExecuted, "request: %v", encodeErr).At(endpoint.PhaseQueued, endpoint.NotExecuted)
+		return unencodableRequest(encodeErr)
 	}
-	if limit := l.server.config.Link.Limits.MessageBytes; uint64(len(payload)) > limit {
-		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "%d bytes, where the receiver allows %d", len(payload), limit)
+	bytes := len(encoded)
+	if parts != nil {
+		bytes = parts.Len()
+	}
+	if limit := l.server.config.Link.Limits.MessageBytes; uint64(bytes) > limit {
+		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "%d bytes, where the receiver allows %d", bytes, limit)
 	}
 	if err := h.authorize(ctx, r); err != nil {
 		return err
@@ -163,7 +172,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	if err != nil {
 		return err
 	}
-	size := len(payload) + extra + messageBytes
+	size := bytes + extra + messageBytes
 	var deadline time.Time // of an ask
 	timeout := l.server.config.QueueTimeout
 	byDefault := a != nil && r.Deadline.IsZero() // the ask timeout ends it, also while it waits for room
@@ -180,7 +189,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 		}
 		return err
 	}
-	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: payload, encoding: wire.Proto, local: a, from: l.from, window: window,
+	c := &call{ctx: new(callctx.Context), hosted: h, method: method, payload: encoded, parts: parts, encoding: wire.Proto, local: a, from: l.from, window: window,
 		size: uint32(size), arrived: l.server.arrival(r.Started)}
 	if byDefault {
 		a.timer.Store(time.AfterFunc(time.Until(deadline), a.timeOut))

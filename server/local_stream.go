@@ -10,10 +10,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/inbox"
+	"github.com/parley-rpc/parley/internal/payload"
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
@@ -80,10 +82,10 @@ func (l *localCaller) StatsHandler() stats.Handler { return nil }
 
 // put puts a message into an inbox, when there is room in its window.
 func (s *localStream) put(ctx context.Context, w *localWindow, in *inbox.Inbox, m inbox.Message) *endpoint.Error {
-	if limit := s.server.config.Link.Limits.MessageBytes; uint64(len(m.Payload)) > limit {
-		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "%d bytes, where the receiver allows %d", len(m.Payload), limit)
+	if limit := s.server.config.Link.Limits.MessageBytes; uint64(m.Len()) > limit {
+		return failure(endpoint.ReasonTooLarge, endpoint.NotExecuted, "%d bytes, where the receiver allows %d", m.Len(), limit)
 	}
-	size := len(m.Payload) + messageBytes
+	size := m.Len() + messageBytes
 	if err := w.take(ctx, size, false, math.MaxInt64); err != nil {
 		return err
 	}
@@ -110,8 +112,13 @@ func (s *localStream) over() bool {
 }
 
 // Send implements endpoint.StreamCarrier.
-func (s *localStream) Send(ctx context.Context, payload []byte) *endpoint.Error {
-	return s.put(ctx, &s.requests, s.to.in, inbox.Message{Payload: payload})
+func (s *localStream) Send(ctx context.Context, m proto.Message) (size int, e *endpoint.Error) {
+	encoded, parts, err := payload.Marshal(m, false)
+	if err != nil {
+		return 0, unencodableRequest(err)
+	}
+	message := inbox.Message{Payload: encoded, Parts: parts}
+	return message.Len(), s.put(ctx, &s.requests, s.to.in, message)
 }
 
 // HalfClose implements endpoint.StreamCarrier.
@@ -121,9 +128,9 @@ func (s *localStream) HalfClose() { s.to.in.End(io.EOF, nil) }
 func (s *localStream) Header(ctx context.Context) (metadata.MD, error) { return s.in.Header(ctx) }
 
 // Receive implements endpoint.StreamCarrier.
-func (s *localStream) Receive(ctx context.Context) ([]byte, error) {
+func (s *localStream) Receive(ctx context.Context) (endpoint.Received, error) {
 	m, err := s.in.Next(ctx)
-	return m.Payload, err
+	return m.Received(), err
 }
 
 // Trailer implements endpoint.StreamCarrier.
@@ -149,8 +156,13 @@ func (s *localStream) headers(md []wire.Metadata) *endpoint.Error {
 	return nil
 }
 
-func (s *localStream) message(ctx context.Context, payload []byte, _ wire.Encoding) *endpoint.Error {
-	return s.put(ctx, &s.replies, s.in, inbox.Message{Payload: payload})
+func (s *localStream) message(ctx context.Context, m proto.Message, _ bool) (size int, e *endpoint.Error) {
+	encoded, parts, err := payload.Marshal(m, false)
+	if err != nil {
+		return 0, unencodable(err)
+	}
+	message := inbox.Message{Payload: encoded, Parts: parts}
+	return message.Len(), s.put(ctx, &s.replies, s.in, message)
 }
 
 func (s *localStream) end(st *spb.Status, trailer []wire.Metadata) {

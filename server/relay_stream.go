@@ -83,7 +83,7 @@ func (m *relayed) passRequests(to *link.Link) {
 		if err != nil {
 			return
 		}
-		e := to.SendMessage(st.life, &st.host, got.Payload, encodingOf(got))
+		e := to.SendMessage(st.life, &st.host, passedOn(got))
 		if e != nil && e.Reason == endpoint.ReasonTooLarge { // the call is not over: its handler would wait for good
 			m.fail(e)
 		}
@@ -101,7 +101,7 @@ func (m *relayed) passReplies(to *link.Link) {
 		if got, err = st.replies.Next(st.life); err != nil {
 			break
 		}
-		if e := st.from.SendMessage(st.life, st.caller, got.Payload, encodingOf(got)); e != nil {
+		if e := st.from.SendMessage(st.life, st.caller, passedOn(got)); e != nil {
 			err = e
 		}
 	}
@@ -153,9 +153,11 @@ func (m *relayed) fail(e *endpoint.Error) {
 	m.stream.replies.Drop(e)
 }
 
-func encodingOf(m inbox.Message) wire.Encoding {
+// passedOn returns what has come as a message to be sent.
+func passedOn(m inbox.Message) session.Message {
+	encoding := wire.Proto
 	if m.JSON {
-		return wire.JSON
+		encoding = wire.JSON
 	}
-	return wire.Proto
+	return session.Message{Payload: m.Payload, Parts: m.Parts, Encoding: encoding}
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/parley-rpc/parley/internal/callctx"
 	"github.com/parley-rpc/parley/internal/inbox"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/payload"
+	"github.com/parley-rpc/parley/internal/piecewise"
 	"github.com/parley-rpc/parley/internal/rpcstats"
 	"github.com/parley-rpc/parley/internal/session"
 	"github.com/parley-rpc/parley/internal/wire"
@@ -27,8 +29,8 @@ import (
 // answers is how a streaming call is answered: to a peer, or in this Env.
 type answers interface {
 	headers(md []wire.Metadata) *endpoint.Error
-	// message waits for room until ctx ends, or the call.
-	message(ctx context.Context, payload []byte, encoding wire.Encoding) *endpoint.Error
+	// message encodes a message and sends it. It waits for room until ctx ends, or the call. It returns the encoded size.
+	message(ctx context.Context, m proto.Message, json bool) (size int, e *endpoint.Error)
 	end(st *spb.Status, trailer []wire.Metadata)
 }
 
@@ -139,21 +141,17 @@ func (s *stream) SendMsg(m any) error {
 	s.mu.Lock()
 	json := s.json
 	s.mu.Unlock()
-	encoding, encoded, err := wire.Proto, []byte(nil), error(nil)
-	if json {
-		encoding = wire.JSON
-		encoded, err = protojson.Marshal(message)
-	} else {
-		encoded, err = asproto.Marshal(message, false)
-	}
-	if err != nil {
-		return failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
-	}
-	if e := s.answers.message(s.ctx, encoded, encoding); e != nil {
+	size, e := s.answers.message(s.ctx, message, json)
+	if e != nil {
 		return s.failed(e)
 	}
-	s.told.OutPayload(m, len(encoded))
+	s.told.OutPayload(m, size)
 	return nil
+}
+
+// unencodable returns the error of a reply that cannot be encoded.
+func unencodable(err error) *endpoint.Error {
+	return failure(endpoint.ReasonUnencodable, endpoint.MayHaveExecuted, "reply: %v", err)
 }
 
 // RecvMsg implements grpc.ServerStream.
@@ -170,10 +168,11 @@ func (s *stream) RecvMsg(m any) error {
 		return err
 	}
 	s.received = true
+	size := got.Len() // nothing is left of it when it is decoded
 	if err := decode(got, message); err != nil {
 		return failure(endpoint.ReasonUndecodable, endpoint.MayHaveExecuted, "request: %v", err)
 	}
-	s.told.InPayload(m, len(got.Payload))
+	s.told.InPayload(m, size)
 	if !s.oneOnly {
 		return nil
 	}
@@ -283,11 +282,16 @@ func (s *stream) Fail(e *endpoint.Error) {
 }
 
 func decode(got inbox.Message, m proto.Message) error {
-	defer bulk.Begin(len(got.Payload))()
-	if got.JSON {
+	defer bulk.Begin(got.Len())()
+	switch {
+	case got.JSON:
 		return protojson.Unmarshal(got.Payload, m)
+	case got.Parts != nil:
+		proto.Reset(m)
+		return piecewise.Unmarshal(got.Parts, m)
+	default:
+		return proto.Unmarshal(got.Payload, m)
 	}
-	return proto.Unmarshal(got.Payload, m)
 }
 
 // peerAnswers answers a peer.
@@ -298,8 +302,21 @@ type peerAnswers struct {
 
 func (a peerAnswers) headers(md []wire.Metadata) *endpoint.Error { return a.link.Headers(a.side, md) }
 
-func (a peerAnswers) message(ctx context.Context, payload []byte, encoding wire.Encoding) *endpoint.Error {
-	return a.link.SendMessage(ctx, a.side, payload, encoding)
+func (a peerAnswers) message(ctx context.Context, m proto.Message, json bool) (size int, e *endpoint.Error) {
+	buffer := payload.NewBuffer()
+	defer buffer.Free()
+	var message session.Message
+	var err error
+	if json {
+		message.Encoding = wire.JSON
+		message.Payload, err = protojson.Marshal(m)
+	} else {
+		message, err = buffer.Message(m)
+	}
+	if err != nil {
+		return 0, unencodable(err)
+	}
+	return message.Len(), a.link.SendMessage(ctx, a.side, message)
 }
 
 func (a peerAnswers) end(st *spb.Status, trailer []wire.Metadata) {

@@ -8,19 +8,37 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
-	"github.com/parley-rpc/parley/internal/piecewise"
+	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/wire"
 )
 
 // Message is one message of a streaming call.
 type Message struct {
 	// Payload is the encoded message, which is the reader's to keep.
 	Payload []byte
-	// Parts is the encoded message instead; nil where there is Payload. Next makes one of it.
-	Parts piecewise.Source
+	// Parts is the encoded message instead, if it is a large one that came in pieces; nil where there is Payload.
+	Parts *wire.Parts
 	// JSON says that it is in protobuf's JSON.
 	JSON bool
 	// Taken is called once, when the message is read or dropped; nil for nothing.
 	Taken func()
+}
+
+// Len returns how long the encoded message is.
+func (m *Message) Len() int {
+	if m.Parts != nil {
+		return m.Parts.Len()
+	}
+	return len(m.Payload)
+}
+
+// Received returns the message as who calls gets it.
+func (m *Message) Received() endpoint.Received {
+	r := endpoint.Received{Payload: m.Payload}
+	if m.Parts != nil {
+		r.Parts = m.Parts
+	}
+	return r
 }
 
 // Inbox is filled by whoever carries the call, and read by one side of it. All methods may be called concurrently, but for Next, for which there is
@@ -130,9 +148,6 @@ func (b *Inbox) Next(ctx context.Context) (Message, error) {
 	for {
 		m, ok, err := b.take()
 		if ok {
-			if m.Parts != nil {
-				m.Payload, m.Parts = piecewise.Join(m.Parts), nil
-			}
 			m.taken()
 			return m, nil
 		}

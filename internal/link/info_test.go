@@ -49,7 +49,7 @@ func TestInfoOfStreams(t *testing.T) {
 		if err := s.link.Post(t.Context(), &session.Posting{Ask: call, Target: target("a")}, PostOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.link.SendMessage(t.Context(), call.Stream, nil, wire.Proto); err != nil {
+		if err := s.link.SendMessage(t.Context(), call.Stream, session.Message{Encoding: wire.Proto}); err != nil {
 			t.Fatal(err)
 		}
 		if n := s.link.Info().Stalls; n != 0 {
@@ -57,7 +57,7 @@ func TestInfoOfStreams(t *testing.T) {
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := s.link.SendMessage(ended, call.Stream, nil, wire.Proto); err == nil {
+		if err := s.link.SendMessage(ended, call.Stream, session.Message{Encoding: wire.Proto}); err == nil {
 			t.Error("a message was taken where there is no room")
 		}
 		s.frame(wire.Head{Number: 1}, &wire.Envelope{Kind: wire.KindHalfClose, ID: 9})

@@ -49,11 +49,7 @@ func (l *Link) stream(ev *session.Event, frame *wire.Buffer) {
 		if ev.Memory == nil { // it is a part of the frame
 			ev.Payload = bytes.Clone(ev.Payload)
 		}
-		m := inbox.Message{Payload: ev.Payload, JSON: ev.Encoding == wire.JSON, Taken: func() { l.takeMessage(st, cost) }}
-		if ev.Parts != nil {
-			m.Parts = ev.Parts
-		}
-		owner.Came(m)
+		owner.Came(inbox.Message{Payload: ev.Payload, Parts: ev.Parts, JSON: ev.Encoding == wire.JSON, Taken: func() { l.takeMessage(st, cost) }})
 	}
 }
 
@@ -68,12 +64,12 @@ func (l *Link) takeMessage(st *session.Stream, c session.Cost) {
 	l.changed()
 }
 
-// SendMessage hands over a message of st. It waits for room until ctx ends, or the call. The payload is kept if it is large.
-func (l *Link) SendMessage(ctx context.Context, st *session.Stream, payload []byte, encoding wire.Encoding) *endpoint.Error {
+// SendMessage hands over a message of st. It waits for room until ctx ends, or the call.
+func (l *Link) SendMessage(ctx context.Context, st *session.Stream, m session.Message) *endpoint.Error {
 	var w *credit.Waiter
 	for {
 		l.mu.Lock()
-		accepted, err := l.session.PostMessage(st, payload, encoding, w)
+		accepted, err := l.session.PostMessage(st, m, w)
 		l.changed()
 		l.mu.Unlock()
 		if accepted || err != nil {

@@ -23,6 +23,12 @@ func NewBuffer() Buffer { return Buffer{pool.Get().(*[]byte)} }
 // Free gives the buffer back. What Marshal returned must not be used any more, unless it is in memory of its own.
 func (b Buffer) Free() { pool.Put(b.b) }
 
+// Message encodes m as a message of a streaming call; see Marshal.
+func (b Buffer) Message(m proto.Message) (session.Message, error) {
+	encoded, memory, parts, err := b.Marshal(m, false)
+	return session.Message{Payload: encoded, Memory: memory, Parts: parts, Encoding: wire.Proto}, err
+}
+
 // Marshal encodes m into the buffer, or, if it is larger than session.MostWhole, into memory of its own, which has one user; memory is nil otherwise.
 // If it is larger than wire.MostUndivided, and divides, it is encoded in parts, and there is nothing else.
 // A large message waits for its turn, unless noWait is set: see package bulk.
@@ -34,9 +40,7 @@ func (b Buffer) Marshal(m proto.Message, noWait bool) (encoded []byte, memory *w
 		if !noWait {
 			defer bulk.Begin(size)()
 		}
-		if size > wire.MostUndivided && piecewise.Divides(m, size) {
-			parts = new(wire.Parts)
-			err = piecewise.Marshal(parts, m)
+		if parts, err = inParts(m, size); parts != nil {
 			return nil, nil, parts, err
 		}
 		memory = wire.NewBuffer(size)
@@ -49,4 +53,40 @@ func (b Buffer) Marshal(m proto.Message, noWait bool) (encoded []byte, memory *w
 		*b.b = encoded // it may have grown
 	}
 	return encoded, nil, nil, err
+}
+
+// Marshal encodes m into memory that is the caller's to keep, or, if it is larger than wire.MostUndivided, and divides, in parts, and there is nothing else. A large
+// message waits for its turn, unless noWait is set: see package bulk. One that would have to be encoded to know its size, as one does with an encoding of its own,
+// has no turn.
+func Marshal(m proto.Message, noWait bool) (encoded []byte, parts *wire.Parts, err error) {
+	if m == nil || !knowsSize(m) {
+		encoded, err = proto.Marshal(m)
+		return encoded, nil, err
+	}
+	options := proto.MarshalOptions{}
+	size := options.Size(m)
+	options.UseCachedSize = true
+	if !noWait {
+		defer bulk.Begin(size)()
+	}
+	if parts, err = inParts(m, size); parts != nil {
+		return nil, parts, err
+	}
+	encoded, err = options.Marshal(m)
+	return encoded, nil, err
+}
+
+// knowsSize reports whether the encoded size of m can be had without encoding it.
+func knowsSize(m proto.Message) bool {
+	fast := m.ProtoReflect().ProtoMethods()
+	return fast != nil && fast.Size != nil
+}
+
+// inParts encodes m, of which size is what proto.Size has returned just before, in parts, if it is large enough and divides; else it returns nil.
+func inParts(m proto.Message, size int) (*wire.Parts, error) {
+	if size <= wire.MostUndivided || !piecewise.Divides(m, size) {
+		return nil, nil
+	}
+	parts := new(wire.Parts)
+	return parts, piecewise.Marshal(parts, m)
 }

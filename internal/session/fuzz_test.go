@@ -33,7 +33,7 @@ var fuzzStates = []func(s *Session){
 		for range 3 {
 			q := opening("a")
 			s.Post(q)
-			s.PostMessage(q.Ask.Stream, make([]byte, 50_000), wire.Proto, nil)
+			s.PostMessage(q.Ask.Stream, Message{Payload: make([]byte, 50_000), Encoding: wire.Proto}, nil)
 			s.HalfClose(q.Ask.Stream)
 		}
 		for range 3 {
@@ -202,7 +202,7 @@ func actOnStream(t *testing.T, s *Session, ev *Event) {
 	case st.callee && ev.To != nil:
 		s.Headers(st, ev.Metadata)
 	case st.callee:
-		s.PostMessage(st, ev.Payload, wire.Proto, nil)
+		s.PostMessage(st, Message{Payload: ev.Payload, Encoding: wire.Proto}, nil)
 	}
 }
 

@@ -75,6 +75,71 @@ func TestPartsAreSent(t *testing.T) {
 	}
 }
 
+// TestStreamedPartsAreSent: the same of messages of streaming calls, by either side.
+func TestStreamedPartsAreSent(t *testing.T) {
+	long := slices.Concat(large(1), large(2), large(3))
+	for caller := range 2 {
+		for _, size := range []int{MostWhole + 1, wire.PartBytes + 1, len(long)} {
+			p := newStreaming(t, limited(), limited())
+			callee := 1 - caller
+			a, st := p.open(caller)
+			for from, side := range map[int]*Stream{caller: a.Stream, callee: st} {
+				parts := inParts(long[:size])
+				if ok, err := p.side[from].PostMessage(side, Message{Parts: parts, Encoding: wire.Proto}, nil); !ok || err != nil {
+					t.Fatalf("PostMessage of %d bytes in parts = %t, %v", size, ok, err)
+				}
+				p.settle()
+				events := p.taken(1 - from)
+				if len(events) != 1 || !bytes.Equal(whole(&events[0]), long[:size]) {
+					t.Errorf("%v came, want one message of %d bytes, unchanged", kinds(events), size)
+				}
+				p.read(1-from, events)
+				if n := parts.Len(); n != 0 {
+					t.Errorf("%d bytes are left at the sender", n)
+				}
+			}
+			p.side[caller].HalfClose(a.Stream)
+			p.side[callee].EndStream(st, nil, nil)
+			p.settle()
+			p.taken(caller)
+			p.taken(callee)
+			p.over()
+		}
+	}
+}
+
+// TestMemoryIsGivenBack: the memory that a large payload is in is released when all of it is written.
+func TestMemoryIsGivenBack(t *testing.T) {
+	payload := large(1)
+	inMemory := func() *wire.Buffer {
+		b := wire.NewBuffer(len(payload))
+		b.Bytes = append(b.Bytes, payload...)
+		return b
+	}
+	p := newStreaming(t, limited(), limited())
+	a, _ := p.open(0)
+	post, message := inMemory(), inMemory()
+	send := sending("x", post.Bytes)
+	send.Memory = post
+	if ok, err := p.side[0].Post(send); !ok {
+		t.Fatal(err)
+	}
+	if ok, err := p.side[0].PostMessage(a.Stream, Message{Payload: message.Bytes, Memory: message, Encoding: wire.Proto}, nil); !ok {
+		t.Fatal(err)
+	}
+	p.settle()
+	for _, ev := range p.take(1) {
+		if ev.Kind != wire.KindHeaders && !bytes.Equal(whole(&ev), payload) {
+			t.Errorf("%d bytes have come, or others", len(whole(&ev)))
+		}
+	}
+	for name, b := range map[string]*wire.Buffer{"a send": post, "a message of a call": message} {
+		if len(b.Bytes) != 0 { // which the last Release makes them
+			t.Errorf("the memory of %s is still in use", name)
+		}
+	}
+}
+
 // TestPartsThatAreTooLarge are refused, and so are replies of as many.
 func TestPartsThatAreTooLarge(t *testing.T) {
 	limits := limited()

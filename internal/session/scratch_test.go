@@ -83,7 +83,7 @@ func TestNothingLeftOver(t *testing.T) {
 					continue
 				}
 				st := streams[r.IntN(len(streams))]
-				if ok, err := s.PostMessage(st, payload, wire.Proto, nil); !ok {
+				if ok, err := s.PostMessage(st, Message{Payload: payload, Encoding: wire.Proto}, nil); !ok {
 					if err != nil {
 						t.Fatal(err)
 					}

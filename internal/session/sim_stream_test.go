@@ -134,7 +134,7 @@ func (s *sim) say(c *callSide) bool {
 	} else if c.waiter != nil && !turn(c.waiter) {
 		return false
 	}
-	accepted, err := c.end.PostMessage(c.side, c.next, wire.Proto, c.waiter)
+	accepted, err := c.end.PostMessage(c.side, Message{Payload: c.next, Encoding: wire.Proto}, c.waiter)
 	switch {
 	case accepted:
 		c.sent = append(c.sent, c.next)

@@ -46,15 +46,29 @@ func errStreamOver() *endpoint.Error {
 	return &endpoint.Error{Reason: endpoint.ReasonCancelled, Text: "the streaming call is over", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 }
 
-// PostMessage accepts one message of st, if there is room. If not, w, unless it is nil, keeps its place; PostMessage is to be called again when it
-// gets its turn, or LeaveStream. The payload is kept if it is longer than MostWhole, copied otherwise. An error is final.
-func (s *Session) PostMessage(st *Stream, payload []byte, encoding wire.Encoding, w *credit.Waiter) (accepted bool, err *endpoint.Error) {
-	if err := s.refuseStreamMessage(st, len(payload), encoding); err != nil {
+// Message is one message of a streaming call.
+type Message struct {
+	// Payload is kept if it is longer than MostWhole, copied otherwise.
+	Payload []byte
+	// Memory is what Payload is in, if that is to be used again: the session takes it over with the message. Nil where Payload is copied.
+	Memory *wire.Buffer
+	// Parts is the payload instead, if it is larger than MostWhole and in parts: the session takes it over with the message. Its Encoding is wire.Proto.
+	Parts    *wire.Parts
+	Encoding wire.Encoding
+}
+
+// Len returns how long the payload is.
+func (m *Message) Len() int { return payloadSize(m.Payload, m.Parts) }
+
+// PostMessage accepts m as the next message of st, if there is room. If not, w, unless it is nil, keeps its place; PostMessage is to be called again when it
+// gets its turn, or LeaveStream. An error is final.
+func (s *Session) PostMessage(st *Stream, m Message, w *credit.Waiter) (accepted bool, err *endpoint.Error) {
+	if err := s.refuseStreamMessage(st, m.Len(), m.Encoding); err != nil {
 		s.LeaveStream(st, w)
 		return false, err
 	}
 	a := &st.out
-	large := len(payload) > MostWhole && encoding == wire.Proto
+	large := m.Len() > MostWhole && m.Encoding == wire.Proto
 	if a.window.Waiters.Blocks(w) || !s.mayStart(a, large) {
 		if w != nil {
 			a.window.Waiters.Join(w)
@@ -63,10 +77,10 @@ func (s *Session) PostMessage(st *Stream, payload []byte, encoding wire.Encoding
 		return false, nil
 	}
 	e := &s.out.scratch
-	*e = wire.Envelope{Kind: wire.KindMessage, ID: st.id, FromCallee: st.callee, Encoding: encoding, Payload: payload}
+	*e = wire.Envelope{Kind: wire.KindMessage, ID: st.id, FromCallee: st.callee, Encoding: m.Encoding, Payload: m.Payload}
 	if large {
-		a.transfer = &transfer{id: s.nextTransfer(), data: payload, size: len(payload), account: a, stream: st}
-		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, a.transfer.id, uint64(len(payload))
+		a.transfer = &transfer{id: s.nextTransfer(), data: m.Payload, memory: m.Memory, parts: m.Parts, size: m.Len(), account: a, stream: st}
+		e.Encoding, e.Payload, e.Transfer, e.TransferSize = wire.Transfer, nil, a.transfer.id, uint64(m.Len())
 		s.out.transfer.Charge(1, e.TransferSize)
 	}
 	a.window.Charge(1, uint64(s.append(e))+besideBytes)

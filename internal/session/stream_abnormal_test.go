@@ -287,7 +287,7 @@ func TestWholeMessagesOfSender(t *testing.T) {
 		}
 		post := func(size int, encoding wire.Encoding) *endpoint.Error {
 			t.Helper()
-			accepted, err := p.s.PostMessage(st, make([]byte, size), encoding, nil)
+			accepted, err := p.s.PostMessage(st, Message{Payload: make([]byte, size), Encoding: encoding}, nil)
 			if accepted != (err == nil) {
 				t.Fatalf("%d bytes, %v: accepted %t, %v", size, encoding, accepted, err)
 			}
@@ -324,7 +324,7 @@ func TestTooLargeMessage(t *testing.T) {
 	if len(events) != 1 || events[0].Refused == nil || events[0].Refused.Reason != endpoint.ReasonTooLarge {
 		t.Fatalf("%+v, want a refused message", events)
 	}
-	if accepted, err := p.s.PostMessage(own.Stream, make([]byte, 600<<10), wire.JSON, nil); accepted || err == nil || err.Reason != endpoint.ReasonTooLarge {
+	if accepted, err := p.s.PostMessage(own.Stream, Message{Payload: make([]byte, 600<<10), Encoding: wire.JSON}, nil); accepted || err == nil || err.Reason != endpoint.ReasonTooLarge {
 		t.Errorf("JSON that fits no frame: %t, %v", accepted, err)
 	}
 }

@@ -55,7 +55,7 @@ func TestWithdrawCall(t *testing.T) {
 				if u, pending := s.Abandon(q.Ask); !pending || u.Phase != endpoint.PhaseQueued || u.Execution != endpoint.NotExecuted {
 					t.Fatalf("it ends as %+v, %t; want queued, not executed", u, pending)
 				}
-				if accepted, err := s.PostMessage(q.Ask.Stream, nil, wire.Proto, nil); accepted || err == nil {
+				if accepted, err := s.PostMessage(q.Ask.Stream, Message{Encoding: wire.Proto}, nil); accepted || err == nil {
 					t.Error("a message was accepted after the end")
 				}
 				s.HalfClose(q.Ask.Stream)
@@ -169,7 +169,7 @@ func TestEndOfSessionWithCalls(t *testing.T) {
 		p.say(1, st, large(1))
 		waiters := []*credit.Waiter{credit.NewWaiter(), credit.NewWaiter()}
 		for i, side := range []*Stream{a.Stream, st} {
-			if accepted, err := p.side[i].PostMessage(side, nil, wire.Proto, waiters[i]); accepted || err != nil {
+			if accepted, err := p.side[i].PostMessage(side, Message{Encoding: wire.Proto}, waiters[i]); accepted || err != nil {
 				t.Fatal(accepted, err)
 			}
 		}
@@ -196,7 +196,7 @@ func TestEndOfSessionWithCalls(t *testing.T) {
 				t.Errorf("who waits at %s was not woken", p.side[i].name)
 			}
 			side := []*Stream{a.Stream, st}[i]
-			if accepted, err := p.side[i].PostMessage(side, nil, wire.Proto, w); accepted || err == nil {
+			if accepted, err := p.side[i].PostMessage(side, Message{Encoding: wire.Proto}, w); accepted || err == nil {
 				t.Errorf("a message is accepted after the end: %t, %v", accepted, err)
 			}
 		}
@@ -235,11 +235,11 @@ func TestHalfClosedCalls(t *testing.T) {
 	first, closed, cutOff := p.send(headers(1, "a"))[0].Stream, p.send(headers(2, "a"))[0].Stream, p.send(headers(3, "a"))[0].Stream
 	p.send(&wire.Envelope{Kind: wire.KindHalfClose, ID: 2})
 	p.send(inChunks(says(3, ""), 1, 100_000), chunk(1, "some"))
-	if ok, err := p.s.PostMessage(first, make([]byte, 50), wire.Proto, nil); !ok || err != nil {
+	if ok, err := p.s.PostMessage(first, Message{Payload: make([]byte, 50), Encoding: wire.Proto}, nil); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	w := credit.NewWaiter()
-	if ok, err := p.s.PostMessage(first, []byte("more"), wire.Proto, w); ok || err != nil {
+	if ok, err := p.s.PostMessage(first, Message{Payload: []byte("more"), Encoding: wire.Proto}, w); ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	events, _ := p.s.HalfClosed(errEnded)
@@ -254,7 +254,7 @@ func TestHalfClosedCalls(t *testing.T) {
 		t.Fatal("nobody was woken")
 	}
 	for range 50 {
-		if ok, err := p.s.PostMessage(first, []byte("more"), wire.Proto, w); !ok || err != nil {
+		if ok, err := p.s.PostMessage(first, Message{Payload: []byte("more"), Encoding: wire.Proto}, w); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 	}
@@ -335,7 +335,7 @@ func TestHalfClosedTakesLargeMessages(t *testing.T) {
 	st := p.send(headers(1, "a"))[0].Stream
 	w := credit.NewWaiter()
 	for i := range 3 {
-		ok, err := p.s.PostMessage(st, large(byte(i)), wire.Proto, w)
+		ok, err := p.s.PostMessage(st, Message{Payload: large(byte(i)), Encoding: wire.Proto}, w)
 		if i == 1 {
 			if ok || err != nil {
 				t.Fatal(ok, err)
@@ -343,7 +343,7 @@ func TestHalfClosedTakesLargeMessages(t *testing.T) {
 			if p.s.HalfClosed(errEnded); !turn(w) {
 				t.Error("nobody was woken")
 			}
-			ok, err = p.s.PostMessage(st, large(byte(i)), wire.Proto, w)
+			ok, err = p.s.PostMessage(st, Message{Payload: large(byte(i)), Encoding: wire.Proto}, w)
 		}
 		if !ok || err != nil {
 			t.Fatalf("message %d: %t, %v", i+1, ok, err)

@@ -60,7 +60,7 @@ func (p *pair) taken(i int) []Event {
 // say lets side i send a message of a call, which must be accepted at once.
 func (p *pair) say(i int, st *Stream, payload []byte) {
 	p.Helper()
-	if accepted, err := p.side[i].PostMessage(st, payload, wire.Proto, nil); !accepted || err != nil {
+	if accepted, err := p.side[i].PostMessage(st, Message{Payload: payload, Encoding: wire.Proto}, nil); !accepted || err != nil {
 		p.Fatalf("PostMessage of %d bytes = %t, %v", len(payload), accepted, err)
 	}
 }
@@ -69,7 +69,7 @@ func (p *pair) say(i int, st *Stream, payload []byte) {
 func (p *pair) fillCall(i int, st *Stream) int {
 	p.Helper()
 	for n := 0; ; n++ {
-		accepted, err := p.side[i].PostMessage(st, []byte("12345678"), wire.Proto, nil)
+		accepted, err := p.side[i].PostMessage(st, Message{Payload: []byte("12345678"), Encoding: wire.Proto}, nil)
 		if err != nil {
 			p.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestStreamingCall(t *testing.T) {
 			t.Fatalf("%v came, want headers, two messages and the end", kinds(events))
 		}
 		p.read(caller, events)
-		if accepted, err := p.side[caller].PostMessage(a.Stream, nil, wire.Proto, nil); accepted || err == nil {
+		if accepted, err := p.side[caller].PostMessage(a.Stream, Message{Encoding: wire.Proto}, nil); accepted || err == nil {
 			t.Error("a message was accepted after the end")
 		}
 		p.over()
@@ -207,7 +207,7 @@ func TestStreamWindow(t *testing.T) {
 	p.say(0, q.Ask.Stream, make([]byte, 900)) // before the headers have gone out
 	p.say(0, q.Ask.Stream, make([]byte, 5000))
 	w := credit.NewWaiter()
-	if accepted, err := p.side[0].PostMessage(q.Ask.Stream, nil, wire.Proto, w); accepted || err != nil {
+	if accepted, err := p.side[0].PostMessage(q.Ask.Stream, Message{Encoding: wire.Proto}, w); accepted || err != nil {
 		t.Fatalf("a message beyond the window: %t, %v", accepted, err)
 	}
 	p.settle()
@@ -226,7 +226,7 @@ func TestStreamWindow(t *testing.T) {
 	if !turn(w) {
 		t.Fatal("nobody was woken when all was read")
 	}
-	if accepted, err := p.side[0].PostMessage(q.Ask.Stream, nil, wire.Proto, w); !accepted || err != nil {
+	if accepted, err := p.side[0].PostMessage(q.Ask.Stream, Message{Encoding: wire.Proto}, w); !accepted || err != nil {
 		t.Fatal(accepted, err)
 	}
 	p.settle()
@@ -298,7 +298,7 @@ func TestWindowInHeaders(t *testing.T) {
 	p.send(&wire.Envelope{Kind: wire.KindHeaders, ID: 1, FromCallee: true, WindowBytes: 500})
 	for _, st := range []*Stream{st, q.Ask.Stream} {
 		for i := range 2 {
-			if accepted, err := p.s.PostMessage(st, make([]byte, 496), wire.Proto, nil); accepted != (i == 0) || err != nil {
+			if accepted, err := p.s.PostMessage(st, Message{Payload: make([]byte, 496), Encoding: wire.Proto}, nil); accepted != (i == 0) || err != nil {
 				t.Errorf("message %d: %t, %v", i, accepted, err)
 			}
 		}
@@ -351,18 +351,18 @@ func TestLargeMessageOfCall(t *testing.T) {
 	third, _ := p.open(0)
 	p.say(0, a.Stream, make([]byte, 20_000))
 	w := credit.NewWaiter()
-	if accepted, err := p.side[0].PostMessage(a.Stream, []byte("behind"), wire.Proto, w); accepted || err != nil {
+	if accepted, err := p.side[0].PostMessage(a.Stream, Message{Payload: []byte("behind"), Encoding: wire.Proto}, w); accepted || err != nil {
 		t.Fatalf("a message beside a large one of the same call: %t, %v", accepted, err)
 	}
 	p.say(0, other.Stream, make([]byte, 20_000)) // overdraws
-	if accepted, err := p.side[0].PostMessage(third.Stream, make([]byte, 20_000), wire.Proto, nil); accepted || err != nil {
+	if accepted, err := p.side[0].PostMessage(third.Stream, Message{Payload: make([]byte, 20_000), Encoding: wire.Proto}, nil); accepted || err != nil {
 		t.Fatalf("a large message without a window for it: %t, %v", accepted, err)
 	}
 	p.settle()
 	if !turn(w) {
 		t.Fatal("who waits behind a large message was not woken by its end")
 	}
-	if accepted, err := p.side[0].PostMessage(a.Stream, []byte("behind"), wire.Proto, w); !accepted || err != nil {
+	if accepted, err := p.side[0].PostMessage(a.Stream, Message{Payload: []byte("behind"), Encoding: wire.Proto}, w); !accepted || err != nil {
 		t.Fatal(accepted, err)
 	}
 	p.settle()
@@ -385,7 +385,7 @@ func TestLittleOfTransferWindow(t *testing.T) {
 	p.say(0, read.Stream, make([]byte, 20_000))
 	w := credit.NewWaiter()
 	p.settle()
-	if accepted, err := p.side[0].PostMessage(read.Stream, make([]byte, 20_000), wire.Proto, w); accepted || err != nil {
+	if accepted, err := p.side[0].PostMessage(read.Stream, Message{Payload: make([]byte, 20_000), Encoding: wire.Proto}, w); accepted || err != nil {
 		t.Fatalf("a message without a window: %t, %v", accepted, err)
 	}
 	p.read(1, ofStream(p.taken(1), st))
