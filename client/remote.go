@@ -190,7 +190,7 @@ func (r *remote) post(ctx context.Context, q *endpoint.Request, a *remoteAsk) *e
 	defer buffer.Free()
 	var encodeErr error
 	if p.Payload, p.Memory, p.Parts, encodeErr = buffer.Marshal(q.Message, q.NoWait); encodeErr != nil {
-		return unencodable(encodeErr)
+		return payload.Unencodable(encodeErr)
 	}
 	o := link.PostOptions{NoWait: q.NoWait, QueueTimeout: r.client.config.QueueTimeout}
 	if a == nil {
@@ -256,10 +256,6 @@ func (r *remote) authorize(ctx context.Context, q *endpoint.Request, l *link.Lin
 		authority = l.Carrier().Addr.String()
 	}
 	return q.Authorize(ctx, l.Carrier(), authority)
-}
-
-func unencodable(err error) *endpoint.Error {
-	return &endpoint.Error{Reason: endpoint.ReasonUnencodable, Text: "request: " + err.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: err}
 }
 
 // expired returns the error of an ask whose time was over before it had a place; setting says what controls that.

@@ -76,7 +76,7 @@ func (s *remoteStream) Send(ctx context.Context, m proto.Message) (size int, e *
 	defer buffer.Free()
 	message, err := buffer.Message(m)
 	if err != nil {
-		return 0, unencodable(err)
+		return 0, payload.Unencodable(err)
 	}
 	return message.Len(), s.link.SendMessage(ctx, &s.side, message)
 }

@@ -38,11 +38,6 @@ const (
 	maxMetadataBytes = 64 << 10
 )
 
-// unencodableRequest returns the error of a request that cannot be encoded.
-func unencodableRequest(err error) *endpoint.Error {
-	return failure(endpoint.ReasonUnencodable, endpoint.NotExecuted, "request: %v", err).At(endpoint.PhaseQueued, endpoint.NotExecuted)
-}
-
 // refuseReply returns why a local reply is not delivered, or nil, and takes out of it what does not travel. A session does the same.
 func (s *Server) refuseReply(r *endpoint.Response) *endpoint.Error {
 	size := 0
@@ -156,7 +151,7 @@ func (l *localCaller) post(ctx context.Context, r *endpoint.Request, a *localAsk
 	}
 	encoded, parts, encodeErr := payload.Marshal(r.Message, r.NoWait)
 	if encodeErr != nil {
-		return unencodableRequest(encodeErr)
+		return payload.Unencodable(encodeErr)
 	}
 	bytes := len(encoded)
 	if parts != nil {

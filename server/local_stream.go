@@ -115,7 +115,7 @@ func (s *localStream) over() bool {
 func (s *localStream) Send(ctx context.Context, m proto.Message) (size int, e *endpoint.Error) {
 	encoded, parts, err := payload.Marshal(m, false)
 	if err != nil {
-		return 0, unencodableRequest(err)
+		return 0, payload.Unencodable(err)
 	}
 	message := inbox.Message{Payload: encoded, Parts: parts}
 	return message.Len(), s.put(ctx, &s.requests, s.to.in, message)

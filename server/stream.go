@@ -142,11 +142,15 @@ func (s *stream) SendMsg(m any) error {
 	json := s.json
 	s.mu.Unlock()
 	size, e := s.answers.message(s.ctx, message, json)
-	if e != nil {
+	switch {
+	case e == nil:
+		s.told.OutPayload(m, size)
+		return nil
+	case e.Reason == endpoint.ReasonUnencodable: // whether the call has ended or not
+		return e
+	default:
 		return s.failed(e)
 	}
-	s.told.OutPayload(m, size)
-	return nil
 }
 
 // unencodable returns the error of a reply that cannot be encoded.

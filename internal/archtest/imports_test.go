@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"internal/introspect": {"endpoint", "gen/parley/v1", "server"},
 	"internal/link":       {"endpoint", "gen/parley/v1", "internal/credit", "internal/identity", "internal/idtable", "internal/inbox", "internal/session", "internal/wire", "internal/yield"},
 	"internal/mailbox":    {"internal/yield"},
-	"internal/payload":    {"internal/bulk", "internal/piecewise", "internal/session", "internal/wire"},
+	"internal/payload":    {"endpoint", "internal/bulk", "internal/piecewise", "internal/session", "internal/wire"},
 	"internal/piecewise":  {"internal/yield"},
 	"internal/rpcstats":   {},
 	"internal/session":    {"endpoint", "gen/parley/v1", "internal/credit", "internal/idtable", "internal/wire"},

@@ -43,9 +43,10 @@ func TestMarshalInParts(t *testing.T) {
 		m     proto.Message
 		parts bool
 	}{
-		"a text":                     {wrapperspb.String(text), true},
-		"a text in a map":            {&structpb.Struct{Fields: map[string]*structpb.Value{"k": structpb.NewStringValue(text)}}, false},
-		"as much as is in one piece": {wrapperspb.String(text[:wire.MostUndivided-4]), false},
+		"a text":          {wrapperspb.String(text), true},
+		"a text in a map": {&structpb.Struct{Fields: map[string]*structpb.Value{"k": structpb.NewStringValue(text)}}, false},
+		"just a MiB":      {wrapperspb.String(text[:1<<20-4]), true},
+		"less than a MiB": {wrapperspb.String(text[:1<<20-5]), false},
 	} {
 		for _, noWait := range []bool{false, true} {
 			b := NewBuffer()

@@ -4,8 +4,8 @@ package wire
 // for it is made in no time that anybody notices.
 const PartBytes = 127_600
 
-// MostUndivided is the size of the largest payloads that are in one piece; those of a MiB and more are in parts. What Go copies at once from a MiB on, it writes
-// past the processor's caches, so that who reads it next waits for memory.
+// MostUndivided is the size of the largest payloads that come in one piece, and that go in one piece although they divide. Those of a MiB and more are in parts: what Go
+// copies at once from a MiB on, it writes past the processor's caches, so that who reads it next waits for memory.
 const MostUndivided = 1<<20 - 1
 
 // Parts is a large payload that comes in pieces, or is made piece by piece. It takes what has come, and one part more, whatever was said of its size. It is not safe
