@@ -93,29 +93,6 @@ type StreamCarrier interface {
 	Abandon(err *Error)
 }
 
-// Received is an encoded message of a streaming call. It is the receiver's to keep.
-type Received struct {
-	Payload []byte
-	// Parts is the message instead, if it is a large one that came in pieces; nil where there is Payload.
-	Parts Parts
-}
-
-// Len returns how long the message is.
-func (r *Received) Len() int {
-	if r.Parts != nil {
-		return r.Parts.Len()
-	}
-	return len(r.Payload)
-}
-
-// Encoded returns the message in one piece.
-func (r *Received) Encoded() []byte {
-	if r.Parts != nil {
-		r.Payload, r.Parts = piecewise.Join(r.Parts), nil
-	}
-	return r.Payload
-}
-
 // Completion is told the outcome of an ask. Complete must not block.
 type Completion interface {
 	Complete(Response)
@@ -193,35 +170,41 @@ type Parts interface {
 	Take() (part []byte, release func())
 }
 
-// Response is the outcome of an ask.
-type Response struct {
-	// Payload is the encoded reply. If Shared is nil it is the receiver's, to keep until the ask is used again.
+// Received is a message as it came, encoded.
+type Received struct {
+	// Payload is the receiver's to keep.
 	Payload []byte
-	// Shared is what Payload is a part of, if that is to be released when Payload is not needed any more. What is never released is left to the
-	// garbage collector. Nil for an ask that has not said that it shares.
-	Shared Memory
-	// Parts is the encoded reply instead, if it is a large one that came in pieces; nil where there is Payload. Encoded makes one of them.
+	// Parts is the message instead, if it is a large one that came in pieces; nil where there is Payload. Encoded makes one of them.
 	Parts Parts
-	// JSON says that the reply is JSON, which only an ask in JSON should get.
-	JSON bool
-	// Header and Trailer are the reply's metadata.
-	Header, Trailer metadata.MD
-	// Err is nil if there is a reply.
-	Err *Error
 }
 
-// Len returns how long the encoded reply is.
-func (r *Response) Len() int {
+// Len returns how long the message is.
+func (r *Received) Len() int {
 	if r.Parts != nil {
 		return r.Parts.Len()
 	}
 	return len(r.Payload)
 }
 
-// Encoded returns the encoded reply, in one piece. Unlike Complete, it may take its time, so it is for whoever decodes the reply.
-func (r *Response) Encoded() []byte {
+// Encoded returns the message in one piece. Unlike Complete, it may take its time, so it is for whoever decodes the message.
+func (r *Received) Encoded() []byte {
 	if r.Parts != nil {
 		r.Payload, r.Parts = piecewise.Join(r.Parts), nil
 	}
 	return r.Payload
+}
+
+// Response is the outcome of an ask.
+type Response struct {
+	// Received is the reply. If Shared is nil, its Payload is the receiver's, but only until the ask is used again.
+	Received
+	// Shared is what Payload is a part of, if that is to be released when Payload is not needed any more. What is never released is left to the
+	// garbage collector. Nil for an ask that has not said that it shares.
+	Shared Memory
+	// JSON says that the reply is JSON, which only an ask in JSON should get.
+	JSON bool
+	// Header and Trailer are the reply's metadata.
+	Header, Trailer metadata.MD
+	// Err is nil if there is a reply.
+	Err *Error
 }

@@ -46,7 +46,8 @@ func (c *call) answer(res proto.Message) {
 	}
 	var refused *endpoint.Error
 	if c.local != nil {
-		r := endpoint.Response{Payload: encoded, Header: header, Trailer: trailer}
+		r := endpoint.Response{Header: header, Trailer: trailer}
+		r.Payload = encoded
 		if parts != nil {
 			r.Parts = parts
 		}

@@ -106,7 +106,7 @@ func call(ctx context.Context, m endpoint.ServiceMethod, message proto.Message) 
 		return endpoint.Response{Err: endpoint.AsError(err)}
 	}
 	payload, err := proto.Marshal(res)
-	return endpoint.Response{Payload: payload, Err: endpoint.AsError(err)}
+	return endpoint.Response{Received: endpoint.Received{Payload: payload}, Err: endpoint.AsError(err)}
 }
 
 func (f *fakeEndpoint) WaitsForItself(context.Context) bool { return false }
