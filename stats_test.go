@@ -25,6 +25,8 @@ import (
 
 // told is what a stats.Handler was told of one call.
 type told struct {
+	headed chan struct{} // closed when it was told of the headers that came
+
 	mu     sync.Mutex
 	events []string
 }
@@ -45,7 +47,7 @@ type toldKey struct{ r *recorder }
 
 // TagRPC implements stats.Handler.
 func (r *recorder) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
-	c := &told{events: []string{fmt.Sprintf("tag %s %t", info.FullMethodName, info.FailFast)}}
+	c := &told{headed: make(chan struct{}), events: []string{fmt.Sprintf("tag %s %t", info.FullMethodName, info.FailFast)}}
 	r.begun <- c
 	return metadata.AppendToOutgoingContext(context.WithValue(context.WithValue(ctx, toldKey{r}, c), toldKey{}, c), "tagged", r.tag)
 }
@@ -95,7 +97,10 @@ func (r *recorder) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	c.mu.Lock()
 	c.events = append(c.events, line)
 	c.mu.Unlock()
-	if _, ok := s.(*stats.End); ok {
+	switch s.(type) {
+	case *stats.InHeader:
+		close(c.headed)
+	case *stats.End:
 		r.ended <- c
 	}
 }
@@ -264,6 +269,13 @@ func tellAll(t *testing.T, stub grpc_testing.TestServiceClient, impl *allKinds, 
 		}
 		if _, err := stream.Header(); err != nil {
 			t.Error(err)
+		}
+		if c, ok := stream.Context().Value(toldKey{client}).(*told); ok { // gRPC gives the headers out first, and may tell of them after the end
+			select {
+			case <-c.headed:
+			case <-soon(t).Done():
+				t.Error("the client is not told of headers that have come")
+			}
 		}
 		cancel()
 		if err := <-impl.ended; err != context.Canceled {
