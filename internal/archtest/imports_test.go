@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"internal/link":       {"endpoint", "gen/parley/v1", "internal/credit", "internal/identity", "internal/idtable", "internal/inbox", "internal/session", "internal/wire", "internal/yield"},
 	"internal/mailbox":    {"internal/yield"},
 	"internal/payload":    {"endpoint", "internal/bulk", "internal/piecewise", "internal/session", "internal/wire"},
-	"internal/piecewise":  {"internal/yield"},
+	"internal/piecewise":  {},
 	"internal/rpcstats":   {},
 	"internal/session":    {"endpoint", "gen/parley/v1", "internal/credit", "internal/idtable", "internal/wire"},
 	"internal/wire":       {"gen/parley/v1"},

@@ -3,13 +3,12 @@ package piecewise
 import (
 	"errors"
 	"iter"
+	"runtime"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/parley-rpc/parley/internal/yield"
 )
 
 const (
@@ -124,7 +123,6 @@ type encoder struct {
 	scratch []byte
 	written int
 	since   int // bytes since the last yield
-	yielder yield.Yielder
 }
 
 // wrote counts n bytes more, and yields when they are enough.
@@ -132,7 +130,7 @@ func (e *encoder) wrote(n int) {
 	e.written += n
 	if e.since += n; e.since >= pieceBytes {
 		e.since = 0
-		e.yielder.Yield()
+		runtime.Gosched()
 	}
 }
 
@@ -249,7 +247,7 @@ func (e *encoder) isValid(s string) bool {
 			return false
 		}
 		s = s[n:]
-		e.yielder.Yield()
+		runtime.Gosched()
 	}
 	return true
 }

@@ -1,7 +1,7 @@
 // Package piecewise encodes and decodes large messages piece by piece. Package proto needs an encoded message in one piece of memory, which takes milliseconds
 // to clear and to copy, and works on it for tens of milliseconds, in which a processor is lost to everybody else. A message is the same whether it is
 // decoded at once, or some fields after the others, each piece being merged into what is there; so both are done here some fields at a time, and others
-// have their turn in between.
+// have their turn in between, however long that takes: where goroutines compute on all processors, whoever does not yield is one of them.
 //
 // That helps with what has many large fields, and with large texts and bytes, at the top or in messages within messages. One huge map, or one huge packed list of
 // numbers, is still one piece.

@@ -1,14 +1,13 @@
 package piecewise
 
 import (
+	"runtime"
 	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/parley-rpc/parley/internal/yield"
 )
 
 // Source is an encoded message in parts.
@@ -48,7 +47,6 @@ type decoder struct {
 	source  Source
 	part    []byte // what is left of the part at hand
 	release func() // of that part; nil if there is none
-	yielder yield.Yielder
 }
 
 // fill takes the next part, if nothing is left of the one at hand. It reports whether there is one.
@@ -66,7 +64,7 @@ func (d *decoder) done() {
 	if d.release != nil {
 		d.release()
 		d.release = nil
-		d.yielder.Yield()
+		runtime.Gosched()
 	}
 }
 
