@@ -172,7 +172,7 @@ type Parts interface {
 
 // Received is a message as it came, encoded.
 type Received struct {
-	// Payload is the receiver's to keep.
+	// Payload is the receiver's to keep, but for that of a Response, which says more.
 	Payload []byte
 	// Parts is the message instead, if it is a large one that came in pieces; nil where there is Payload. Encoded makes one of them.
 	Parts Parts

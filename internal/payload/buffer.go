@@ -19,11 +19,6 @@ type Buffer struct{ b *[]byte }
 
 var pool = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
-// Unencodable returns the error of a request that cannot be encoded.
-func Unencodable(err error) *endpoint.Error {
-	return &endpoint.Error{Reason: endpoint.ReasonUnencodable, Text: "request: " + err.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: err}
-}
-
 // NewBuffer returns a buffer.
 func NewBuffer() Buffer { return Buffer{pool.Get().(*[]byte)} }
 
@@ -116,4 +111,9 @@ func inParts(m proto.Message, size int) (*wire.Parts, error) {
 	}
 	parts := new(wire.Parts)
 	return parts, piecewise.Marshal(parts, m)
+}
+
+// Unencodable returns the error of a request that cannot be encoded.
+func Unencodable(err error) *endpoint.Error {
+	return &endpoint.Error{Reason: endpoint.ReasonUnencodable, Text: "request: " + err.Error(), Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted, Cause: err}
 }
