@@ -27,7 +27,7 @@ type settings struct {
 	queueTimeout   time.Duration
 	connectTimeout time.Duration
 	drainTimeout   time.Duration
-	limits         session.Limits
+	limits         *session.Limits
 	serverOptions  []grpc.ServerOption
 	dialOptions    []grpc.DialOption
 	streamAge      time.Duration
@@ -46,6 +46,7 @@ type settings struct {
 }
 
 func apply(opts []Option) settings {
+	limits := session.InitialLimits()
 	s := settings{
 		name:           "parley",
 		portRetries:    16,
@@ -54,13 +55,14 @@ func apply(opts []Option) settings {
 		queueTimeout:   30 * time.Second,
 		connectTimeout: 20 * time.Second,
 		drainTimeout:   30 * time.Second,
-		limits:         session.InitialLimits(),
+		limits:         &limits,
 		peerSessions:   1024,
 		dialOptions:    []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())},
 	}
 	for _, o := range opts {
 		o(&s)
 	}
+	s.limits = s.limits.Shared()
 	s.logger = s.logger.With("env", s.name)
 	return s
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/link"
+	"github.com/parley-rpc/parley/internal/smallmap"
 )
 
 // Config is what a Client needs of its Env.
@@ -32,20 +33,18 @@ type Config struct {
 // Client keeps the sessions that an Env has dialled. Its methods may be called concurrently.
 type Client struct {
 	config Config
-	life   context.Context // of attempts to connect
-	end    context.CancelFunc
 	calls  endpoint.Calls // of all Refs
 
 	mu     sync.Mutex
-	paths  map[path]*link.Link
-	peers  map[string]*peer // by address; those with a link or an attempt, and those with a connection of the user's
+	paths  map[path]*link.Link         // nil until there is one
+	peers  smallmap.Map[string, *peer] // by address; those with a link or an attempt, and those with a connection of the user's
 	closed bool
+	over   chan struct{} // closed by Close; nil until somebody waits for that
 }
 
 // New returns a Client without sessions.
 func New(c Config) *Client {
-	life, end := context.WithCancel(context.Background())
-	return &Client{config: c, life: life, end: end, paths: make(map[path]*link.Link), peers: make(map[string]*peer)}
+	return &Client{config: c}
 }
 
 // Use makes the Client reach address by cc, which it does not close. It fails with ErrDuplicate if there is a session with that address already, or another
@@ -53,19 +52,52 @@ func New(c Config) *Client {
 func (c *Client) Use(address string, cc grpc.ClientConnInterface) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.peers[address] != nil {
+	if c.peers.Get(address) != nil {
 		return &endpoint.Error{Reason: endpoint.ReasonDuplicate, Text: "there is a connection to " + address + " already", Peer: address}
 	}
-	c.peers[address] = &peer{client: c, address: address, cc: cc, owned: true}
+	c.peers.Set(address, &peer{client: c, address: address, cc: cc, owned: true})
 	return nil
 }
 
 // Close refuses new sessions and ends the attempts to connect. Sessions that live go on.
 func (c *Client) Close() {
+	var under []*attempt
 	c.mu.Lock()
-	c.closed = true
+	if !c.closed {
+		c.closed = true
+		if c.over != nil {
+			close(c.over)
+		}
+		for _, p := range c.peers.All() {
+			if p.attempt != nil {
+				under = append(under, p.attempt)
+			}
+		}
+	}
 	c.mu.Unlock()
-	c.end()
+	for _, a := range under {
+		a.cancel()
+	}
+}
+
+// closing returns a channel that is closed by Close.
+func (c *Client) closing() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over == nil {
+		c.over = make(chan struct{})
+		if c.closed {
+			close(c.over)
+		}
+	}
+	return c.over
+}
+
+// isClosed reports whether Close has been called.
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // Caller returns what carries messages to the endpoint of ref, which is not one of this Env.
@@ -89,10 +121,10 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 			c.mu.Unlock()
 			return nil, envStopped()
 		}
-		p := c.peers[address]
+		p := c.peers.Get(address)
 		if p == nil {
 			p = &peer{client: c, address: address}
-			c.peers[address] = p
+			c.peers.Set(address, p)
 		}
 		if l := p.live(); l != nil {
 			c.mu.Unlock()
@@ -122,7 +154,7 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 			e := *a.err // shared by all who waited
 			return nil, connecting(&e, started)
 		}
-		if err := backoff.Pause(ctx, c.life.Done()); err != nil {
+		if err := backoff.Pause(ctx, c.closing()); err != nil {
 			e := connecting(endpoint.ContextError(ctx), started)
 			e.Text = "the last attempt: " + a.err.Text
 			return nil, e

@@ -38,6 +38,9 @@ func (c *Client) take(p path, l *link.Link) *link.Link {
 	if len(c.paths) >= manyPaths {
 		maps.DeleteFunc(c.paths, func(_ path, l *link.Link) bool { return !l.Live() })
 	}
+	if c.paths == nil {
+		c.paths = make(map[path]*link.Link)
+	}
 	c.paths[p] = l
 	return l
 }

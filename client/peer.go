@@ -23,9 +23,10 @@ type peer struct {
 
 // attempt is one attempt to connect, which all who want the session wait for together.
 type attempt struct {
-	done chan struct{} // closed when link or err is set
-	link *link.Link
-	err  *endpoint.Error
+	cancel func()        // ends it; may be called at any time
+	done   chan struct{} // closed when link or err is set
+	link   *link.Link
+	err    *endpoint.Error
 }
 
 // live returns the session, or nil if there is none.
@@ -41,25 +42,25 @@ func (p *peer) connectLocked() (a *attempt, begun bool) {
 	if p.attempt != nil {
 		return p.attempt, false
 	}
-	p.attempt = &attempt{done: make(chan struct{})}
-	p.client.config.Go(p.connect)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), p.client.config.ConnectTimeout, errConnectTimeout)
+	p.attempt = &attempt{cancel: cancel, done: make(chan struct{})}
+	p.client.config.Go(func() { p.connect(ctx) })
 	return p.attempt, true
 }
 
 // connect makes one attempt, and has the session kept, if there is one.
-func (p *peer) connect() {
+func (p *peer) connect(ctx context.Context) {
 	c := p.client
-	ctx, cancel := context.WithTimeoutCause(c.life, c.config.ConnectTimeout, errConnectTimeout)
 	l, conn, err := p.dial(ctx)
-	cancel()
 	c.mu.Lock()
 	a := p.attempt
 	p.attempt = nil
 	p.link = l
 	if err != nil && !p.owned {
-		delete(c.peers, p.address)
+		c.peers.Delete(p.address)
 	}
 	c.mu.Unlock()
+	a.cancel()
 	a.link, a.err = l, err
 	if err != nil {
 		conn.Close()
@@ -79,8 +80,8 @@ func (p *peer) forget(l *link.Link) {
 	defer c.mu.Unlock()
 	if p.link == l {
 		p.link = nil
-		if p.attempt == nil && !p.owned && c.peers[p.address] == p {
-			delete(c.peers, p.address)
+		if p.attempt == nil && !p.owned && c.peers.Get(p.address) == p {
+			c.peers.Delete(p.address)
 		}
 	}
 }
@@ -116,7 +117,7 @@ func (p *peer) dial(ctx context.Context) (*link.Link, link.Conn, *endpoint.Error
 	l, err := link.Dial(ctx, conn, p.client.config.Link)
 	switch {
 	case err == nil:
-	case p.client.life.Err() != nil:
+	case p.client.isClosed():
 		err = envStopped()
 	case context.Cause(ctx) == errConnectTimeout:
 		err = &endpoint.Error{

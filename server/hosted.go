@@ -184,6 +184,9 @@ func (s *Server) stop(h *hosted) {
 func (s *Server) drainLocked(h *hosted) {
 	h.listing.hosted.Store(nil)
 	if !h.closeIdle() {
+		if s.draining == nil {
+			s.draining = make(map[*hosted]struct{})
+		}
 		s.draining[h] = struct{}{}
 		h.close()
 	}

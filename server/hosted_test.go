@@ -19,7 +19,7 @@ func (badStop) OnStop(context.Context) error { panic("on purpose") }
 
 func newServer() *Server {
 	return New(Config{
-		Link:   &link.Config{Limits: session.InitialLimits()},
+		Link:   &link.Config{Limits: session.InitialLimits().Shared()},
 		Ref:    func(name string) (endpoint.Ref, error) { return endpoint.NewRef(name, "localhost:1") },
 		Logger: slog.New(slog.DiscardHandler),
 	})

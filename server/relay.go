@@ -150,6 +150,9 @@ func (s *Server) relay(key relayKey) (*relay, *endpoint.Error) {
 			r.release()
 		}
 	})
+	if s.relays == nil {
+		s.relays = make(map[relayKey]*relay)
+	}
 	s.relays[key] = r
 	return r, nil
 }

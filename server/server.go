@@ -54,7 +54,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	hosted   map[string]*hosted
-	draining map[*hosted]struct{} // stopped, with messages left
+	draining map[*hosted]struct{} // stopped, with messages left; nil until there is one, as the next
 	relays   map[relayKey]*relay
 	stopped  tombstones
 	closed   bool
@@ -75,16 +75,14 @@ type Server struct {
 func New(c Config) *Server {
 	life, hard := context.WithCancelCause(context.Background())
 	return &Server{
-		config:   c,
-		base:     time.Now(),
-		life:     life,
-		hard:     hard,
-		own:      peer.NewContext(life, here),
-		hosted:   make(map[string]*hosted),
-		draining: make(map[*hosted]struct{}),
-		relays:   make(map[relayKey]*relay),
-		workers:  mailbox.NewWorkers(handle),
-		log:      &limitedLog{logger: c.Logger},
+		config:  c,
+		base:    time.Now(),
+		life:    life,
+		hard:    hard,
+		own:     peer.NewContext(life, here),
+		hosted:  make(map[string]*hosted),
+		workers: mailbox.NewWorkers(handle),
+		log:     &limitedLog{logger: c.Logger},
 	}
 }
 

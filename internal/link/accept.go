@@ -46,7 +46,7 @@ func Accept(stream Stream, c *Config, goes func(func())) (*Carrier, error) {
 		return acceptApart(stream, c, o.frame, goes)
 	case <-timeout.C:
 		return nil, status.Errorf(codes.DeadlineExceeded, "parley: no hello came in %s", HelloTimeout)
-	case <-c.Table.closed:
+	case <-c.Table.closing():
 		return nil, status.Error(codes.Unavailable, "parley: "+errTableClosed.Error())
 	case <-stream.Context().Done():
 		return nil, status.FromContextError(stream.Context().Err()).Err()
@@ -100,7 +100,7 @@ func accept(stream Stream, c *Config, frame *wire.Buffer) (*Carrier, error) {
 	if c.Closing != nil && c.Closing() {
 		return nil, status.Error(codes.Unavailable, "parley: "+errTableClosed.Error())
 	}
-	limits := c.Limits
+	limits := *c.Limits
 	if !waits {
 		limits = atLeastInitial(limits)
 	}

@@ -21,8 +21,8 @@ type Config struct {
 	EnvID string
 	// Address is where the Env listens, HOST:PORT; nil or an empty result in client mode.
 	Address func() string
-	// Limits are what the Env allows its peers.
-	Limits session.Limits
+	// Limits are what the Env allows its peers. They are not to be changed.
+	Limits *session.Limits
 	// Resume says that sessions outlive their streams, where the peer agrees.
 	Resume bool
 	// StreamAge is when a listener has the dialler move a session to another stream, give or take a tenth; zero for never.

@@ -86,7 +86,7 @@ func dial(ctx context.Context, cc grpc.ClientConnInterface, c *Config, token []b
 		config:  c,
 		handler: c.Handler,
 		token:   bytes.Clone(w.GetToken()),
-		session: session.New(c.Limits, session.LimitsFromProto(w.GetLimits())),
+		session: session.New(*c.Limits, session.LimitsFromProto(w.GetLimits())),
 
 		principal: o.by.principal, dialledAt: o.by.address,
 	}

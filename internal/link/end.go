@@ -158,9 +158,7 @@ func (l *Link) endSession(e *endpoint.Error, streamErr error) *Carrier {
 	}
 	close(l.over)
 	l.unpark()
-	if l.need != nil {
-		l.need()
-	}
+	l.tellKeeper()
 	if l.endLife != nil {
 		l.endLife()
 	}

@@ -82,7 +82,7 @@ type Link struct {
 	cut       bool            // the session has ended before the peer had all; set before over is closed
 	crowded   bool            // the table keeps too much since this link has told it how much it keeps
 	needs     bool            // the session needs another stream
-	need      func()          // tells the keeper so, or that the session has ended; nil while it does not wait for that
+	need      chan struct{}   // closed to tell the keeper so, or that the session has ended; nil while it does not wait for that
 	life      context.Context // ends with the session; nil until the keeper needs it
 	endLife   func()          // ends life; nil if that is
 	users     int             // goroutines of the link, and the session until its end has been told

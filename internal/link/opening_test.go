@@ -57,7 +57,7 @@ const otherEnv = "0192f0c1-2b6e-7c3a-8d4e-5f6a7b8c9d0e"
 func TestDeniedWithRememberedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := newConfig(&recorder{})
-		past := &Link{peer: endpoint.Peer{EnvID: otherEnv}, dialled: true, dialledAt: "there:1", token: []byte("past"), session: session.New(config.Limits, config.Limits)}
+		past := &Link{peer: endpoint.Peer{EnvID: otherEnv}, dialled: true, dialledAt: "there:1", token: []byte("past"), session: session.New(*config.Limits, *config.Limits)}
 		if _, err := config.Table.add(past, nil); err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -32,17 +33,22 @@ func (c *Carrier) readFrames(first *wire.Buffer) {
 	}
 }
 
+// intakes keeps those that nobody uses. It is no state that anybody can observe.
+var intakes = sync.Pool{New: func() any { return new(session.Intake) }}
+
 // receive takes one frame over, by the session's method take. It reports false if the stream carries the session no more.
-func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]session.Event, *session.Violation)) bool {
+func (c *Carrier) receive(frame *wire.Buffer, take func(*session.Intake, time.Time, []byte) ([]session.Event, *session.Violation)) bool {
 	l := c.link
+	room := intakes.Get().(*session.Intake)
 	l.mu.Lock()
 	if l.carrier != c { // what was read on a stream that is over comes again on the next one
 		l.session.CountLateFrame()
 		l.mu.Unlock()
+		intakes.Put(room)
 		return false
 	}
 	l.telling.Add(1) // what is taken over is handed on before the end is told
-	events, violation := take(time.Now(), frame.Bytes)
+	events, violation := take(room, time.Now(), frame.Bytes)
 	if l.session.TakeDrain() {
 		l.needStream()
 	}
@@ -56,9 +62,11 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]se
 	if unused {
 		frame.Release()
 	}
+	many := len(events) >= manyEvents
 	if kept {
 		clear(events)
 	}
+	intakes.Put(room)
 	if violation != nil {
 		e := &endpoint.Error{Reason: endpoint.ReasonSessionEnded, Text: violation.Error(), Peer: l.peer.String(), Cause: violation}
 		streamErr := status.Error(violation.Code, violation.Error())
@@ -68,7 +76,7 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(time.Time, []byte) ([]se
 			l.finish(e, streamErr, true)
 		}
 	}
-	if len(events) >= manyEvents {
+	if many {
 		c.yielder.Yield()
 	}
 	return c.carries()

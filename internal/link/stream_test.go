@@ -225,7 +225,7 @@ func newConfig(h Handler, change ...func(*session.Limits)) *Config {
 	for _, c := range change {
 		c(&limits)
 	}
-	return &Config{EnvID: uuid.Must(uuid.NewV7()).String(), Limits: limits, Handler: h, Table: NewTable()}
+	return &Config{EnvID: uuid.Must(uuid.NewV7()).String(), Limits: &limits, Handler: h, Table: NewTable()}
 }
 
 // connect opens a session; the limits are the listener's. At the end both sides must be over, with nothing left.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/parley-rpc/parley/internal/identity"
+	"github.com/parley-rpc/parley/internal/smallmap"
 )
 
 // mostPast is how many tokens of sessions that are over are kept.
@@ -18,15 +19,16 @@ const mostPast = 1024
 type Table struct {
 	mu    sync.Mutex // taken while a link's mu is held, never the other way round
 	links []*Link
-	byEnv map[string][]*Link // the oldest first
-	peers map[string]int     // how many each peer has dialled, by Link.owner; nil until one has
-	ids   map[string]*Link   // those that peers have dialled, by session
+	byEnv smallmap.Map[string, []*Link] // the oldest first
+	peers map[string]int                // how many each peer has dialled, by Link.owner; nil until one has
+	ids   map[string]*Link              // those that peers have dialled, by session
 
 	gone   Totals        // of the links that were taken out; without the stalls
 	stalls atomic.Uint64 // of all links that there ever were: they may be counted until the last moment
 
 	past   map[string]*credential // of the last dialled session with an Env that is over; nil until there is one
-	closed chan struct{}          // closed by Close
+	closed bool
+	over   chan struct{} // closed by Close; nil until somebody waits for that
 
 	parked      list.List // of *Link: that peers have opened and that have no stream, the one without for longest first
 	parkedBytes uint64    // that these keep
@@ -38,7 +40,6 @@ type Table struct {
 // NewTable returns an empty table.
 func NewTable() *Table {
 	return &Table{
-		byEnv: make(map[string][]*Link), closed: make(chan struct{}),
 		mostDetached: mostDetached, mostDetachedBytes: mostDetachedBytes,
 	}
 }
@@ -47,18 +48,23 @@ func NewTable() *Table {
 func (t *Table) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.isClosed() {
-		close(t.closed)
+	if !t.closed && t.over != nil {
+		close(t.over)
 	}
+	t.closed = true
 }
 
-func (t *Table) isClosed() bool {
-	select {
-	case <-t.closed:
-		return true
-	default:
-		return false
+// closing returns a channel that is closed by Close.
+func (t *Table) closing() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over == nil {
+		t.over = make(chan struct{})
+		if t.closed {
+			close(t.over)
+		}
 	}
+	return t.over
 }
 
 var (
@@ -73,11 +79,11 @@ var (
 func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.isClosed() {
+	if t.closed {
 		return nil, errTableClosed
 	}
 	id := l.peer.EnvID
-	if same := t.byEnv[id]; id != "" && len(same) > 0 && !l.dialled && !mayClaim(same, l, token) {
+	if same := t.byEnv.Get(id); id != "" && len(same) > 0 && !l.dialled && !mayClaim(same, l, token) {
 		for _, other := range same {
 			if other.dialled || other.heard.Load() || other.place.element == nil {
 				return nil, errTaken
@@ -104,7 +110,7 @@ func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 	}
 	t.links = append(t.links, l)
 	if id != "" {
-		t.byEnv[id] = append(t.byEnv[id], l)
+		t.byEnv.Set(id, append(t.byEnv.Get(id), l))
 	}
 	return unknown, nil
 }
@@ -138,10 +144,10 @@ func (t *Table) Remove(l *Link) {
 	} else if l.peer.EnvID != "" {
 		t.rememberLocked(l)
 	}
-	if same := without(t.byEnv[l.peer.EnvID], l); len(same) > 0 {
-		t.byEnv[l.peer.EnvID] = same
+	if same := without(t.byEnv.Get(l.peer.EnvID), l); len(same) > 0 {
+		t.byEnv.Set(l.peer.EnvID, same)
 	} else {
-		delete(t.byEnv, l.peer.EnvID)
+		t.byEnv.Delete(l.peer.EnvID)
 	}
 }
 
@@ -201,7 +207,7 @@ func (t *Table) session(id string) *Link {
 func (t *Table) Get(envID string) *Link {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	same := t.byEnv[envID]
+	same := t.byEnv.Get(envID)
 	if len(same) == 0 {
 		return nil
 	}

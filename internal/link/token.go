@@ -63,7 +63,7 @@ func (c *credential) mayBeShownTo(at listener) bool {
 func (t *Table) newToken(envID string, at listener) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, l := range t.byEnv[envID] {
+	for _, l := range t.byEnv.Get(envID) {
 		if c := l.credential(); c.mayBeShownTo(at) {
 			return c.token
 		}

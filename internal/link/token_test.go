@@ -56,7 +56,7 @@ func TestImpostor(t *testing.T) {
 	for _, live := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			config := newConfig(&recorder{})
-			l := &Link{peer: endpoint.Peer{EnvID: otherEnv, Remote: "10.0.0.1:1"}, dialled: true, dialledAt: "there:1", token: []byte("secret"), session: session.New(config.Limits, config.Limits)}
+			l := &Link{peer: endpoint.Peer{EnvID: otherEnv, Remote: "10.0.0.1:1"}, dialled: true, dialledAt: "there:1", token: []byte("secret"), session: session.New(*config.Limits, *config.Limits)}
 			if _, err := config.Table.add(l, nil); err != nil {
 				t.Fatal(err)
 			}

@@ -229,11 +229,11 @@ func TestIgnored(t *testing.T) {
 				p.post(sending("b", nil))
 				p.drain()
 			}
-			before := p.s.out.accounts[mailboxKey{"", "b"}].window
+			before := p.s.out.accounts.Get(mailboxKey{"", "b"}).window
 			for _, h := range test.heads {
 				p.head(h)
 			}
-			if test.row == "A23" && p.s.out.accounts[mailboxKey{"", "b"}].window != before {
+			if test.row == "A23" && p.s.out.accounts.Get(mailboxKey{"", "b"}).window != before {
 				t.Error("credit of another mailbox has opened this one's window")
 			}
 			if test.envelopes != nil {

@@ -47,9 +47,17 @@ func (a *Ask) answer() wire.Kind {
 type asks struct {
 	lastID      uint64
 	unanswered  int                 // asks without a reply, whether somebody still waits for it or not
-	streams     map[uint64]struct{} // of them, the streaming calls
+	streams     map[uint64]struct{} // of them, the streaming calls; nil until there is one
 	waiting     idtable.Table[*Ask]
 	first, last *Ask // those with Expires, the earliest first
+}
+
+// stream notes that the ask with that id is a streaming call.
+func (l *asks) stream(id uint64) {
+	if l.streams == nil {
+		l.streams = make(map[uint64]struct{})
+	}
+	l.streams[id] = struct{}{}
 }
 
 func (l *asks) add(a *Ask) {

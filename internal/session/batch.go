@@ -18,6 +18,23 @@ type batch struct {
 	begins  []*transfer  // that begin when it has been written
 }
 
+// envelope returns the one in which all that are appended are made, one after the other: to clear but what the last one has set is less than to make a
+// new one. Who has used it leaves it empty, but for what all of them set.
+func (o *outgoing) envelope() *wire.Envelope {
+	if o.scratch == nil {
+		o.scratch = wire.NewEnvelope()
+	}
+	return o.scratch
+}
+
+// rest gives back what is needed only while there is something to be written.
+func (o *outgoing) rest() {
+	if o.scratch != nil {
+		o.scratch.Release()
+		o.scratch = nil
+	}
+}
+
 // append puts an envelope into the open batch, and returns its cost.
 func (s *Session) append(e *wire.Envelope) int {
 	o := &s.out

@@ -190,7 +190,7 @@ func TestEndForgetsLargeMessages(t *testing.T) {
 		if s.Kept() > 10*named || len(s.in.transfers) != 0 {
 			t.Errorf("side %d keeps %d bytes, and %d parts of messages", i, s.Kept(), len(s.in.transfers))
 		}
-		for key, a := range s.out.accounts {
+		for key, a := range s.out.accounts.All() {
 			if a.transfer != nil {
 				t.Errorf("side %d keeps a message to %s", i, key.endpoint)
 			}

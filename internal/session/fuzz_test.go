@@ -114,7 +114,7 @@ func FuzzSessionInput(f *testing.F) {
 		now := epoch
 		for _, b := range cut(data) {
 			now = now.Add(time.Millisecond)
-			events, v := s.Receive(now, b)
+			events, v := s.Receive(new(Intake), now, b)
 			for i := range events {
 				act(t, s, &events[i])
 			}
@@ -217,8 +217,8 @@ func bounded(t *testing.T, s *Session) {
 		}
 	}
 	switch {
-	case s.in.routes.len() > int(s.own.Routes), len(s.in.accounts) > int(s.own.Mailboxes), len(s.in.transfers) > int(s.own.Transfers):
-		t.Fatalf("%d routes, %d mailboxes, %d transfers", s.in.routes.len(), len(s.in.accounts), len(s.in.transfers))
+	case s.in.routes.len() > int(s.own.Routes), s.in.accounts.Len() > int(s.own.Mailboxes), len(s.in.transfers) > int(s.own.Transfers):
+		t.Fatalf("%d routes, %d mailboxes, %d transfers", s.in.routes.len(), s.in.accounts.Len(), len(s.in.transfers))
 	case held > int(s.own.Transfers)*reservedTransfer:
 		t.Fatalf("%d bytes are held for transfers", held)
 	case len(s.in.streams) > int(s.own.Streams):

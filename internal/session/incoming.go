@@ -8,6 +8,7 @@ import (
 
 	"github.com/parley-rpc/parley/endpoint"
 	"github.com/parley-rpc/parley/internal/credit"
+	"github.com/parley-rpc/parley/internal/smallmap"
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
@@ -37,11 +38,13 @@ type incoming struct {
 	lastID       uint64             // of asks, lookups and sends with an id
 	open         int32              // asks, lookups and streaming calls without an answer
 	bye          bool               // the peer has said the last it had to say
+	receipts     bool               // it gives receipts, and may want them: both sides have agreed to that
+	calls        bool               // it takes streaming calls, and may open them: both sides have agreed to that
 	streams      map[uint64]*Stream // streaming calls of the peer; nil until there is one
 	routes       destinations
-	accounts     map[mailboxKey]*Account
-	session      credit.Grant
+	session      credit.Grant // which begins a cache line
 	transfer     credit.Grant
+	accounts     smallmap.Map[mailboxKey, *Account]
 	transfers    map[uint64]*partial
 	lastTransfer uint64
 	replyBytes   uint64          // told by the large replies that are under way
@@ -49,10 +52,7 @@ type incoming struct {
 	namesBytes   uint64          // about what routes and accounts take
 	ended        *endpoint.Error // why the peer sends no more, and so answers nothing; nil while it may
 
-	now    time.Time // when the frame at hand was read
-	head   wire.Head
-	env    wire.Envelope
-	events []Event
+	*Intake // where the frame at hand is taken over; nil in between
 }
 
 // partial is a message whose payload has not come wholly.
@@ -67,9 +67,11 @@ type partial struct {
 	unwanted bool         // a reply, or a message of a streaming call, whose bytes are not kept
 }
 
-// Receive takes a frame over. The events are valid until the next call; payloads alias frame, which must not be changed.
+// Receive takes a frame over. The events are in room, and valid until that is used again; payloads alias frame, which must not be changed.
 // After a violation the session, or its stream, is to be ended; the events before it count.
-func (s *Session) Receive(now time.Time, frame []byte) ([]Event, *Violation) {
+func (s *Session) Receive(room *Intake, now time.Time, frame []byte) ([]Event, *Violation) {
+	s.in.enter(room, now)
+	defer s.in.leave()
 	if v := s.parse(frame); v != nil {
 		return nil, v
 	}
@@ -77,20 +79,29 @@ func (s *Session) Receive(now time.Time, frame []byte) ([]Event, *Violation) {
 	if h.Hello != nil || h.Welcome != nil || h.Refusal != nil {
 		return nil, violation("A8", codes.FailedPrecondition, "hello, welcome or refusal in an open session")
 	}
-	return s.receive(now, frame)
+	return s.receive(frame)
 }
 
 // ReceiveFirst is Receive for the frame that had the hello of the dialler.
-func (s *Session) ReceiveFirst(now time.Time, frame []byte) ([]Event, *Violation) {
+func (s *Session) ReceiveFirst(room *Intake, now time.Time, frame []byte) ([]Event, *Violation) {
+	s.in.enter(room, now)
+	defer s.in.leave()
 	if v := s.parse(frame); v != nil {
 		return nil, v
 	}
-	return s.receive(now, frame)
+	return s.receive(frame)
 }
+
+// enter has what comes be taken over in room.
+func (in *incoming) enter(room *Intake, now time.Time) {
+	room.now, room.events = now, room.events[:0]
+	in.Intake = room
+}
+
+func (in *incoming) leave() { in.Intake = nil }
 
 // parse checks the size of a frame and parses its head into s.in.head.
 func (s *Session) parse(frame []byte) *Violation {
-	s.in.events = s.in.events[:0]
 	if uint64(len(frame)) > s.own.FrameBytes {
 		return violation("A2", codes.ResourceExhausted, "a frame of %d bytes, where %d are allowed", len(frame), s.own.FrameBytes)
 	}
@@ -101,9 +112,9 @@ func (s *Session) parse(frame []byte) *Violation {
 }
 
 // receive takes over a frame whose head has been parsed into s.in.head.
-func (s *Session) receive(now time.Time, frame []byte) ([]Event, *Violation) {
+func (s *Session) receive(frame []byte) ([]Event, *Violation) {
 	in := &s.in
-	in.now = now
+	now := in.now
 	h := &in.head
 	if v := s.receiveHead(h); v != nil {
 		return nil, v
@@ -185,7 +196,7 @@ func (s *Session) receiveHead(h *wire.Head) *Violation {
 // raise takes new totals. A total that is absent says nothing.
 func (s *Session) raise(c *wire.Credit) {
 	current := true
-	switch a := s.out.accounts[mailboxKey{c.EnvID, c.Endpoint}]; {
+	switch a := s.out.accounts.Get(mailboxKey{c.EnvID, c.Endpoint}); {
 	case c.EnvID == "" && c.Endpoint == "":
 		current = s.out.session.Raise(0, c.Bytes)
 		current = s.out.transfer.Raise(0, c.TransferBytes) && current
@@ -208,7 +219,7 @@ func (s *Session) receiveEnvelope(size int) *Violation {
 	case wire.KindReply:
 		return s.receiveReply()
 	case wire.KindReceipt:
-		if !s.receipts {
+		if !s.in.receipts {
 			return violation("A9", codes.Unimplemented, "a receipt, which was not agreed to")
 		}
 		s.asks.answered(e.ID)
@@ -293,7 +304,7 @@ func (in *incoming) newEvent() *Event {
 func (s *Session) receiveMessage(size uint64) *Violation {
 	in := &s.in
 	e := &in.env
-	if e.Kind == wire.KindSend && e.ID != 0 && !s.receipts {
+	if e.Kind == wire.KindSend && e.ID != 0 && !s.in.receipts {
 		return violation("A9", codes.Unimplemented, "a send wants a receipt, which was not agreed to")
 	}
 	if e.Kind != wire.KindSend || e.ID != 0 {
@@ -397,14 +408,14 @@ func (s *Session) accountOf(d *Destination) (*Account, *Violation) {
 		return d.account, nil
 	}
 	key := mailboxKey{d.EnvID, d.Endpoint}
-	a := s.in.accounts[key]
+	a := s.in.accounts.Get(key)
 	if a == nil {
-		if len(s.in.accounts) >= int(s.own.Mailboxes) {
+		if s.in.accounts.Len() >= int(s.own.Mailboxes) {
 			return nil, violation("A13", codes.ResourceExhausted, "messages to more than %d mailboxes", s.own.Mailboxes)
 		}
 		a = &Account{key: key}
 		a.grant.Init(s.own.MailboxMessages, s.own.MailboxBytes)
-		s.in.accounts[key] = a
+		s.in.accounts.Set(key, a)
 		s.in.namesBytes += named + uint64(len(key.envID)+len(key.endpoint))
 	}
 	d.account = a

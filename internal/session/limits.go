@@ -68,6 +68,18 @@ func InitialLimits() Limits {
 	}
 }
 
+// initial is what most sessions have on both sides, and so have in common.
+var initial = InitialLimits()
+
+// Shared returns limits like l that are not to be changed, because others have them, too.
+func (l Limits) Shared() *Limits {
+	if l == initial {
+		return &initial
+	}
+	own := l
+	return &own
+}
+
 // Proto returns l as it travels in hello and welcome.
 func (l Limits) Proto() *parleyv1.Limits {
 	return &parleyv1.Limits{

@@ -6,6 +6,7 @@ import (
 	"github.com/parley-rpc/parley/endpoint"
 	parleyv1 "github.com/parley-rpc/parley/gen/parley/v1"
 	"github.com/parley-rpc/parley/internal/credit"
+	"github.com/parley-rpc/parley/internal/smallmap"
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
@@ -45,7 +46,6 @@ type outgoing struct {
 	open    batch   // takes envelopes
 	ready   []batch // ended, in order
 	queued  int     // bytes in open and ready
-	full    bool    // queued has reached queueBytes, and not come down to wakeBytes since
 	written uint64  // the highest ask in a frame that was made
 	hint    int     // the size of the last batch: the next is expected to be alike
 
@@ -62,19 +62,20 @@ type outgoing struct {
 	bye           *wire.Envelope // waits until all else is written; nil if there is none
 	largeMessages int            // bytes in transfers that are not replies
 
-	accounts map[mailboxKey]*account
+	accounts smallmap.Map[mailboxKey, *account]
 	blocked  []*account // those with waiters, in turn
 	session  credit.Window
 	transfer credit.Window
-	routes   map[wire.Target]*Route
+	routes   smallmap.Map[wire.Target, *Route]
 
+	full    bool          // queued has reached queueBytes, and not come down to wakeBytes since
 	ackNow  bool          // an acknowledgement is due
+	dirtyIn bool          // the session's credit is to be stated
 	dirty   []*Account    // credit to be stated
 	drain   time.Duration // after which this side is going to end the stream, which it is about to announce; 0 if not
-	dirtyIn bool          // the session's credit is to be stated
 	pongs   []uint64
-	scratch wire.Envelope
-	credits []wire.Credit // scratch
+	scratch *wire.Envelope // of envelope; nil while nothing is written
+	credits []wire.Credit  // scratch
 }
 
 // account is the sender's side of one mailbox at the peer, or of one streaming call.
@@ -153,7 +154,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		}
 		return false, nil
 	}
-	e := &s.out.scratch
+	e := s.out.envelope()
 	e.Kind, e.Metadata, e.Encoding, e.Payload, e.RemainingMicros = wire.KindSend, p.Metadata, p.Encoding, p.Payload, 0
 	if p.Ask != nil {
 		p.Ask.receipt, p.Ask.account = p.Receipt, a
@@ -162,7 +163,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		switch {
 		case p.Ask.Stream != nil:
 			e.Kind = wire.KindHeaders
-			s.asks.streams[e.ID] = struct{}{}
+			s.asks.stream(e.ID)
 			s.begin(p.Ask.Stream, e.ID, false)
 		case !p.Receipt:
 			e.Kind = wire.KindAsk
@@ -215,7 +216,7 @@ func (s *Session) Leave(p *Posting) {
 	if p.Waiter == nil {
 		return
 	}
-	if a := s.out.accounts[mailboxKey{p.Target.EnvID, p.Target.Endpoint}]; a != nil {
+	if a := s.out.accounts.Get(mailboxKey{p.Target.EnvID, p.Target.Endpoint}); a != nil {
 		a.window.Waiters.Leave(p.Waiter)
 		s.wake()
 	}
@@ -235,11 +236,11 @@ func (s *Session) refuse(p *Posting) *endpoint.Error {
 	if p.Ask == nil {
 		return nil
 	}
-	if p.Receipt && !s.receipts {
+	if p.Receipt && !s.in.receipts {
 		return &endpoint.Error{Reason: endpoint.ReasonInvalid, Text: "the peer gives no receipts", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 	}
 	if p.Ask.Stream != nil {
-		if !s.streams {
+		if !s.in.calls {
 			return &endpoint.Error{Reason: endpoint.ReasonMethodNotFound, Text: "the peer takes no streaming calls", Phase: endpoint.PhaseQueued, Execution: endpoint.NotExecuted}
 		}
 		if len(s.asks.streams) >= int(s.peer.Streams) {
@@ -263,16 +264,16 @@ func (s *Session) refuseAsk() *endpoint.Error {
 // route returns the route to a target. At the first use it is announced, unless there are too many.
 func (s *Session) route(t wire.Target) (*Route, *endpoint.Error) {
 	o := &s.out
-	r := o.routes[t]
+	r := o.routes.Get(t)
 	if r == nil {
 		a, err := s.account(t)
 		if err != nil {
 			return nil, err
 		}
 		r = &Route{session: s, target: t, account: a}
-		if len(o.routes) < int(s.peer.Routes) {
-			r.number = uint32(len(o.routes) + 1)
-			o.routes[t] = r
+		if o.routes.Len() < int(s.peer.Routes) {
+			r.number = uint32(o.routes.Len() + 1)
+			o.routes.Set(t, r)
 			s.append(&wire.Envelope{Kind: wire.KindRoute, Route: r.number, Target: t})
 		}
 	}
@@ -282,14 +283,14 @@ func (s *Session) route(t wire.Target) (*Route, *endpoint.Error) {
 // account returns the account of the mailbox of a target.
 func (s *Session) account(t wire.Target) (*account, *endpoint.Error) {
 	key := mailboxKey{t.EnvID, t.Endpoint}
-	if a := s.out.accounts[key]; a != nil {
+	if a := s.out.accounts.Get(key); a != nil {
 		return a, nil
 	}
-	if len(s.out.accounts) >= int(s.peer.Mailboxes) {
+	if s.out.accounts.Len() >= int(s.peer.Mailboxes) {
 		return nil, overloaded("the peer's limit on mailboxes", "too many endpoints in one session")
 	}
 	a := &account{window: credit.NewWindow(s.peer.MailboxMessages, s.peer.MailboxBytes)}
-	s.out.accounts[key] = a
+	s.out.accounts.Set(key, a)
 	return a, nil
 }
 
@@ -398,6 +399,7 @@ func (s *Session) NextFrame(now time.Time) *wire.Buffer {
 	case s.headDue():
 		frame = wire.NewBuffer(headRoom)
 	default:
+		o.rest()
 		return nil
 	}
 	body := len(frame.Bytes)

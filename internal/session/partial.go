@@ -163,10 +163,11 @@ func (s *Session) receiveAbort() {
 }
 
 // HalfClosed says that the peer sends no more, for the reason why: its unfinished transfers count as aborted, and its streaming calls as
-// half-closed. It returns the events of that, which are valid until the next call, and what was asked of the peer, in order: that is not answered
+// half-closed. It returns the events of that, and what was asked of the peer, in order: that is not answered
 // any more, and nothing else is asked.
 func (s *Session) HalfClosed(why *endpoint.Error) ([]Event, []Unanswered) {
-	s.in.events = s.in.events[:0]
+	s.in.enter(new(Intake), time.Time{})
+	defer s.in.leave()
 	s.in.ended = why
 	var asks []Unanswered
 	for _, id := range s.asks.waiting.IDs() {
@@ -180,7 +181,7 @@ func (s *Session) HalfClosed(why *endpoint.Error) ([]Event, []Unanswered) {
 			s.abortPartial(p, nil)
 		}
 	}
-	for _, a := range s.out.accounts {
+	for _, a := range s.out.accounts.All() {
 		a.window.Waiters.WakeAll()
 	}
 	s.halfClosed()

@@ -65,7 +65,7 @@ func frame(h wire.Head, envelopes ...*wire.Envelope) []byte {
 
 // raw gives the session a frame.
 func (p *peer) raw(b []byte) ([]Event, *Violation) {
-	return p.s.Receive(p.now, b)
+	return p.s.Receive(new(Intake), p.now, b)
 }
 
 // try gives the session the next frame of the peer, with these envelopes.
@@ -272,7 +272,7 @@ func (p *pair) step(i int) bool {
 func (p *pair) deliver(i int, b []byte) {
 	p.Helper()
 	to := p.side[i]
-	events, v := to.Receive(p.now, b)
+	events, v := to.Receive(new(Intake), p.now, b)
 	if v != nil {
 		p.Fatalf("%s found %v", to.name, v)
 	}
@@ -336,7 +336,7 @@ func leftovers(s *Session) string {
 	check("transfers", len(s.out.transfers)+s.out.underway)
 	check("large sends", len(s.out.sends))
 	check("large replies", len(s.out.replies)+s.out.largeReplies)
-	for key, a := range s.out.accounts {
+	for key, a := range s.out.accounts.All() {
 		if a.transfer != nil || !a.window.Waiters.Empty() {
 			fmt.Fprintf(&b, "mailbox %v has waiters or a transfer; ", key)
 		}
@@ -345,7 +345,7 @@ func leftovers(s *Session) string {
 	check("bytes of the session window", int(bytes))
 	_, bytes = s.in.transfer.Outstanding()
 	check("bytes of the transfer window", int(bytes))
-	for key, a := range s.in.accounts {
+	for key, a := range s.in.accounts.All() {
 		if messages, bytes := a.grant.Outstanding(); messages != 0 || bytes != 0 {
 			fmt.Fprintf(&b, "window of %v: %d messages, %d bytes; ", key, messages, bytes)
 		}

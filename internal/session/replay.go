@@ -1,7 +1,6 @@
 package session
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -103,7 +102,12 @@ func (s *Session) Attach(now time.Time, received uint64) *Violation {
 // restate makes the next frames say again what has been acknowledged and every total above the initial one.
 func (s *Session) restate() {
 	s.Acknowledge()
-	for _, a := range slices.SortedFunc(maps.Values(s.in.accounts), func(a, b *Account) int { return a.key.compare(b.key) }) {
+	var accounts []*Account
+	for _, a := range s.in.accounts.All() {
+		accounts = append(accounts, a)
+	}
+	slices.SortFunc(accounts, func(a, b *Account) int { return a.key.compare(b.key) })
+	for _, a := range accounts {
 		if messages, _ := a.grant.Totals(); messages > s.own.MailboxMessages {
 			s.StateCredit(a)
 		}
@@ -194,12 +198,12 @@ func (s *Session) expiry() time.Time {
 	if !r.detached {
 		return time.Time{}
 	}
-	return r.since.Add(min(s.own.SessionTTL, s.peer.SessionTTL))
+	return r.since.Add(s.ttl)
 }
 
 // ExpireWithin lowers the time-to-live of a session to d, which counts from now if there is no stream.
 func (s *Session) ExpireWithin(now time.Time, d time.Duration) {
-	s.own.SessionTTL = min(s.own.SessionTTL, d)
+	s.ttl = min(s.ttl, d)
 	s.out.replay.since = now
 }
 

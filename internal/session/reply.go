@@ -56,7 +56,7 @@ func (s *Session) Reply(r *Reply) {
 	if s.out.open.replies >= mostReplies {
 		s.closeBatch()
 	}
-	e := &s.out.scratch
+	e := s.out.envelope()
 	r.fill(e)
 	s.append(e)
 	s.out.open.replies++

@@ -104,7 +104,7 @@ func TestNothingLeftOver(t *testing.T) {
 				var got wire.Envelope
 				t.Fatalf("%+v (%v), want %+v", got, got.Decode(last), want)
 			}
-			if e := &s.out.scratch; e.Metadata != nil || e.Trailer != nil || e.Payload != nil || e.Status != nil || e.Target != (wire.Target{}) {
+			if e := s.out.envelope(); e.Metadata != nil || e.Trailer != nil || e.Payload != nil || e.Status != nil || e.Target != (wire.Target{}) {
 				t.Fatalf("%+v is kept", e)
 			}
 			for s.NextFrame(epoch) != nil {

@@ -21,11 +21,11 @@ type Send struct {
 // UnacknowledgedSends returns the sends that the peer has not acknowledged, in order. It is to be called before End, which forgets them.
 func (s *Session) UnacknowledgedSends() []Send {
 	o := &s.out
-	c := sendCollector{routes: make(map[uint32]wire.Target, len(o.routes)), transfers: make(map[uint64]*transfer)}
-	for target, r := range o.routes {
+	c := sendCollector{routes: make(map[uint32]wire.Target, o.routes.Len()), transfers: make(map[uint64]*transfer)}
+	for target, r := range o.routes.All() {
 		c.routes[r.number] = target
 	}
-	for _, a := range o.accounts {
+	for _, a := range o.accounts.All() {
 		if a.transfer != nil {
 			c.transfers[a.transfer.id] = a.transfer
 		}

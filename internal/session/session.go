@@ -15,15 +15,14 @@ import (
 
 // Session is one side of an open session. It is not safe for concurrent use, but for Take.
 type Session struct {
-	own  Limits // what this side, as a receiver, allows
-	peer Limits // what the peer, as a receiver, allows
+	own  *Limits       // what this side, as a receiver, allows; not to be changed, as the next
+	peer *Limits       // what the peer, as a receiver, allows
+	ttl  time.Duration // how long a session without a stream is kept
 
 	in       incoming
 	out      outgoing
 	asks     asks
 	live     liveness
-	receipts bool // both sides have agreed to "receipts"
-	streams  bool // both sides have agreed to "streams"
 	counters Counters
 
 	over *endpoint.Error // why nothing more can be sent; nil while the session lives
@@ -68,16 +67,12 @@ func (k mailboxKey) compare(other mailboxKey) int {
 
 // New returns an open session. own is what this side told the peer, peer what the peer told.
 func New(own, peer Limits) *Session {
-	s := &Session{own: own, peer: peer}
-	s.in.accounts = make(map[mailboxKey]*Account)
+	s := &Session{own: own.Shared(), peer: peer.Shared(), ttl: min(own.SessionTTL, peer.SessionTTL)}
 	s.in.session.Init(0, own.SessionBytes)
 	s.in.transfer.Init(0, own.TransferBytes)
-	s.out.accounts = make(map[mailboxKey]*account)
 	s.out.pace = newPace(leastAhead)
-	s.out.routes = make(map[wire.Target]*Route)
 	s.out.session = credit.NewWindow(math.MaxUint64, peer.SessionBytes)
 	s.out.transfer = credit.NewWindow(math.MaxUint64, peer.TransferBytes)
-	s.asks.streams = make(map[uint64]struct{})
 	return s
 }
 
@@ -85,7 +80,7 @@ func New(own, peer Limits) *Session {
 func (s *Session) Counters() Counters { return s.counters }
 
 // GiveReceipts allows sends that want a receipt: both sides have agreed to that. It must be called before anything else.
-func (s *Session) GiveReceipts() { s.receipts = true }
+func (s *Session) GiveReceipts() { s.in.receipts = true }
 
 // Drain announces that this side, which has been dialled, is going to end the stream after d.
 func (s *Session) Drain(d time.Duration) { s.out.drain = d }
@@ -198,7 +193,7 @@ func (s *Session) End(e *endpoint.Error) []Unanswered {
 		}
 	}
 	// A session that is over may be kept for long yet: by Refs that took it, and by futures.
-	for _, a := range s.out.accounts {
+	for _, a := range s.out.accounts.All() {
 		a.window.Waiters.WakeAll()
 		a.transfer = nil
 	}

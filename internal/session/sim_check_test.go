@@ -476,10 +476,10 @@ func unreturned(s, peer *Session) string {
 			fmt.Fprintf(&b, "the window of %s has %d messages and %d bytes left, of %d and %d, and %d and %d are not told; ", what, m, n, messages, bytes, untoldMessages, untoldBytes)
 		}
 	}
-	for key, a := range s.out.accounts {
+	for key, a := range s.out.accounts.All() {
 		var g *credit.Grant
-		if peer != nil && peer.in.accounts[key] != nil {
-			g = &peer.in.accounts[key].grant
+		if peer != nil && peer.in.accounts.Get(key) != nil {
+			g = &peer.in.accounts.Get(key).grant
 		}
 		whole(key.endpoint, &a.window, g, s.peer.MailboxMessages, s.peer.MailboxBytes)
 	}

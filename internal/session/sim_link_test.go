@@ -321,7 +321,7 @@ func (s *sim) readFrame(st *stream, side int, frame []byte) {
 		return
 	}
 	e.heard = true
-	events, v := e.Receive(s.now, frame)
+	events, v := e.Receive(new(Intake), s.now, frame)
 	for i := range events {
 		s.arrive(e, &events[i])
 	}

@@ -36,7 +36,7 @@ func (s *Session) begin(st *Stream, id uint64, callee bool) {
 }
 
 // CarryStreams allows streaming calls: both sides have agreed to that. It must be called before anything else.
-func (s *Session) CarryStreams() { s.streams = true }
+func (s *Session) CarryStreams() { s.in.calls = true }
 
 // ID returns the number of the call.
 func (st *Stream) ID() uint64 { return st.id }
@@ -76,7 +76,7 @@ func (s *Session) PostMessage(st *Stream, m Message, w *credit.Waiter) (accepted
 		}
 		return false, nil
 	}
-	e := &s.out.scratch
+	e := s.out.envelope()
 	*e = wire.Envelope{Kind: wire.KindMessage, ID: st.id, FromCallee: st.callee, Encoding: m.Encoding, Payload: m.Payload}
 	if large {
 		a.transfer = &transfer{id: s.nextTransfer(), data: m.Payload, memory: m.Memory, parts: m.Parts, size: m.Len(), account: a, stream: st}

@@ -15,7 +15,7 @@ import (
 // receiveStreaming takes an envelope of a streaming call.
 func (s *Session) receiveStreaming(size uint64) *Violation {
 	e := &s.in.env
-	if !s.streams {
+	if !s.in.calls {
 		return violation("A9", codes.Unimplemented, "an envelope of kind %v, which was not agreed to", e.Kind)
 	}
 	if e.Kind == wire.KindHeaders && !e.FromCallee {

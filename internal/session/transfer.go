@@ -56,7 +56,7 @@ func (s *Session) nextChunk() *wire.Buffer {
 	t := o.transfers[0]
 	piece := t.unsent()
 	n := min(len(piece), chunkBytes)
-	e := &o.scratch
+	e := o.envelope()
 	*e = wire.Envelope{Kind: wire.KindChunk, ID: t.id, Payload: piece[:n]}
 	body := wire.NewBuffer(n + headRoom)
 	body.Bytes = e.Append(body.Bytes)

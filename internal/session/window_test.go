@@ -227,7 +227,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		t.Fatalf("written %q, want 12", got)
 	}
 	p.s.Leave(third)
-	if !p.s.out.accounts[mailboxKey{"", "a"}].window.Waiters.Empty() {
+	if !p.s.out.accounts.Get(mailboxKey{"", "a"}).window.Waiters.Empty() {
 		t.Fatal("a waiter is left")
 	}
 }
@@ -290,7 +290,7 @@ func TestWaitersAreWokenByTheEnd(t *testing.T) {
 			t.Fatalf("Post after the end = %t, %v", accepted, err)
 		}
 	}
-	for key, a := range p.s.out.accounts {
+	for key, a := range p.s.out.accounts.All() {
 		if !a.window.Waiters.Empty() {
 			t.Errorf("a waiter is left at %v", key)
 		}

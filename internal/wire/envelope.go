@@ -12,6 +12,7 @@ package wire
 import (
 	"errors"
 	"strings"
+	"sync"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 )
@@ -94,3 +95,12 @@ type Envelope struct {
 	// Status is that of reply, abort, receipt, end and bye; nil if absent, which means OK.
 	Status *spb.Status
 }
+
+// envelopes keeps those that are released. It is no state that anybody can observe.
+var envelopes = sync.Pool{New: func() any { return new(Envelope) }}
+
+// NewEnvelope returns one to be released. It may have what the last user has left in it.
+func NewEnvelope() *Envelope { return envelopes.Get().(*Envelope) }
+
+// Release gives e to whoever needs one next. It should refer to nothing that is large.
+func (e *Envelope) Release() { envelopes.Put(e) }
