@@ -1,12 +1,15 @@
 package parley_test
 
 import (
+	"context"
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/parley-rpc/parley"
+	"github.com/parley-rpc/parley/endpoint"
 	sayhiv1 "github.com/parley-rpc/parley/gen/sayhi/v1"
 	"github.com/parley-rpc/parley/gen/sayhi/v1/sayhiv1parley"
 	"github.com/parley-rpc/parley/internal/leaktest"
@@ -63,5 +66,47 @@ func TestShutdownOfBoth(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("the listener: %v", err)
 		}
+	}
+}
+
+// TestShutdownWhileConnecting: whoever waits for a session is told at once, however long an attempt to connect may take.
+func TestShutdownWhileConnecting(t *testing.T) {
+	leaktest.Check(t)
+	silent := listening(t) // accepts, and says nothing
+	env, err := parley.New(parley.WithConnectTimeout(time.Hour), parley.WithAskTimeout(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := endpoint.NewRef("hi", silent.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := env.Bind(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan error, 1)
+	go func() {
+		_, err := sayhiv1parley.NewSayHi(b).Hi.AskSync(context.Background(), &sayhiv1.HiRequest{})
+		asked <- err
+	}()
+	conn, err := silent.Accept() // the attempt is under way
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := soon(t)
+	if err := env.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	select {
+	case err := <-asked:
+		if !errors.Is(err, endpoint.ErrEnvStopped) {
+			t.Errorf("the ask: %v, want ErrEnvStopped", err)
+		}
+	case <-ctx.Done():
+		t.Error("the ask was not told")
+	}
+	if err := errors.Join(conn.Close(), silent.Close()); err != nil {
+		t.Error(err)
 	}
 }
