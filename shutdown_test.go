@@ -110,3 +110,29 @@ func TestShutdownWhileConnecting(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestConnectTimeout: an attempt to connect ends in time, and its error says what has ended it.
+func TestConnectTimeout(t *testing.T) {
+	leaktest.Check(t)
+	silent := listening(t) // accepts, and says nothing
+	env, err := parley.New(parley.WithConnectTimeout(50 * time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := endpoint.NewRef("hi", silent.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := env.Bind(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = sayhiv1parley.NewSayHi(b).Hi.Send(soon(t), &sayhiv1.HiRequest{})
+	var e *endpoint.Error
+	if !errors.Is(err, endpoint.ErrUnreachable) || !errors.As(err, &e) || e.Setting != "parley.WithConnectTimeout" || e.Execution != endpoint.NotExecuted {
+		t.Errorf("%v, want ErrUnreachable by parley.WithConnectTimeout, not executed", err)
+	}
+	if err := errors.Join(env.Shutdown(soon(t)), silent.Close()); err != nil {
+		t.Error(err)
+	}
+}

@@ -54,7 +54,7 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(*session.Intake, time.Ti
 	}
 	l.changed()
 	l.mu.Unlock()
-	unused, kept, bye := l.dispatch(frame, events)
+	unused, bye := l.dispatch(frame, events)
 	l.telling.Done()
 	if bye != nil {
 		l.leave(bye)
@@ -63,9 +63,7 @@ func (c *Carrier) receive(frame *wire.Buffer, take func(*session.Intake, time.Ti
 		frame.Release()
 	}
 	many := len(events) >= manyEvents
-	if kept {
-		clear(events)
-	}
+	room.Reset()
 	intakes.Put(room)
 	if violation != nil {
 		e := &endpoint.Error{Reason: endpoint.ReasonSessionEnded, Text: violation.Error(), Peer: l.peer.String(), Cause: violation}
@@ -97,8 +95,8 @@ func (c *Carrier) carries() bool {
 }
 
 // dispatch acts on what a frame means, in order. It reports whether nobody uses the frame any more who has not retained it: futures
-// may keep it; whether the events have what should not be kept until they are used again; and why the peer has said bye.
-func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kept bool, bye *endpoint.Error) {
+// may keep it; and why the peer has said bye.
+func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused bool, bye *endpoint.Error) {
 	unused = true
 	run := 0 // the first event that has not been handed on
 	flush := func(end int) {
@@ -109,7 +107,6 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 	}
 	for i := range events {
 		ev := &events[i]
-		kept = kept || ev.Ask != nil || ev.Parts != nil || ev.Memory != nil
 		switch ev.Kind {
 		case wire.KindReply, wire.KindReceipt, wire.KindEnd:
 			flush(i)
@@ -145,7 +142,7 @@ func (l *Link) dispatch(frame *wire.Buffer, events []session.Event) (unused, kep
 		}
 	}
 	flush(len(events))
-	return unused, kept, bye
+	return unused, bye
 }
 
 // isPart reports whether a payload is a small part of its frame, which it would keep alive as a whole until somebody looks at it.

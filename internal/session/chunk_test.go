@@ -313,7 +313,7 @@ func TestHalfClosedInTransfer(t *testing.T) {
 // TestHugeTransferTakesNoMemory: what a peer tells is not what it gets.
 func TestHugeTransferTakesNoMemory(t *testing.T) {
 	p := newPeer(t, limited(func(l *Limits) { l.TransferBytes, l.Transfers = 1<<62, 1000 }), limited())
-	p.s.own.MessageBytes = 1 << 40
+	p.s.limit(func(own, _ *Limits) { own.MessageBytes = 1 << 40 })
 	for i := range uint64(64) {
 		p.send(inChunks(send("x", ""), i+1, 1<<40))
 		p.send(chunk(i+1, "x"))

@@ -67,7 +67,7 @@ type partial struct {
 	unwanted bool         // a reply, or a message of a streaming call, whose bytes are not kept
 }
 
-// Receive takes a frame over. The events are in room, and valid until that is used again; payloads alias frame, which must not be changed.
+// Receive takes a frame over. The events are in room, an Intake that is new or has been reset, and valid until that is reset; payloads alias frame, which must not be changed.
 // After a violation the session, or its stream, is to be ended; the events before it count.
 func (s *Session) Receive(room *Intake, now time.Time, frame []byte) ([]Event, *Violation) {
 	s.in.enter(room, now)
@@ -94,7 +94,7 @@ func (s *Session) ReceiveFirst(room *Intake, now time.Time, frame []byte) ([]Eve
 
 // enter has what comes be taken over in room.
 func (in *incoming) enter(room *Intake, now time.Time) {
-	room.now, room.events = now, room.events[:0]
+	room.now = now
 	in.Intake = room
 }
 
@@ -282,22 +282,15 @@ func less(remaining, later uint64) uint64 {
 	}
 }
 
-// newEvent appends an event. Most of those that were there before had only what every message sets anew, so there is little to
-// clear: the list is read once and written once for each message.
+// newEvent appends an event. There is no more to clear than what the frame before has had: the list is written once for each message.
 func (in *incoming) newEvent() *Event {
 	n := len(in.events)
 	if n == cap(in.events) {
 		in.events = append(in.events, Event{})
-		return &in.events[n]
+	} else {
+		in.events = in.events[:n+1]
 	}
-	in.events = in.events[:n+1]
-	ev := &in.events[n]
-	if ev.Metadata != nil || ev.Trailer != nil || ev.Status != nil || ev.Parts != nil || ev.Memory != nil || ev.Ask != nil || ev.Refused != nil || ev.Service != "" || ev.Stream != nil {
-		*ev = Event{}
-	} else if ev.Account != nil {
-		ev.Account = nil
-	}
-	return ev
+	return &in.events[n]
 }
 
 // receiveMessage takes an ask or a send.

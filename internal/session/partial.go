@@ -21,6 +21,7 @@ func (s *Session) beginTransfer(ev *Event) *Violation {
 	in := &s.in
 	e := &in.env
 	p := &partial{event: *ev, began: in.now, id: e.Transfer, size: e.TransferSize}
+	*ev = Event{}
 	in.events = in.events[:len(in.events)-1]
 	message := p.event.Kind != wire.KindReply // which takes of the window for transfers
 	switch {

@@ -49,6 +49,13 @@ func limited(change ...func(*Limits)) Limits {
 	return l
 }
 
+// limit changes the limits of s alone, which may be those of others, too.
+func (s *Session) limit(change func(own, peer *Limits)) {
+	own, peer := *s.own, *s.peer
+	change(&own, &peer)
+	s.own, s.peer = &own, &peer
+}
+
 // newPeer returns the peer of a new session; own are the limits of the session, told those of the peer.
 func newPeer(t *testing.T, own, told Limits) *peer {
 	return &peer{T: t, s: New(own, told), now: epoch}

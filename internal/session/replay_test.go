@@ -125,7 +125,7 @@ func TestReplayedAge(t *testing.T) {
 func TestReplayWindowOfLargeEnvelopes(t *testing.T) {
 	p := newResuming(t)
 	s := p.side[0].Session
-	s.own.ReplayBytes = 5 * batchBytes
+	s.limit(func(own, _ *Limits) { own.ReplayBytes = 5 * batchBytes })
 	json := sending("a", make([]byte, 3*batchBytes))
 	json.Encoding = wire.JSON
 	for range 2 {
@@ -144,7 +144,7 @@ func TestReplayWindowOfLargeEnvelopes(t *testing.T) {
 func TestReplayWindow(t *testing.T) {
 	p := newResuming(t)
 	s := p.side[0].Session
-	s.own.ReplayBytes = 3 * batchBytes
+	s.limit(func(own, _ *Limits) { own.ReplayBytes = 3 * batchBytes })
 	for written := 0; ; written++ {
 		for s.out.queued < batchBytes {
 			if ok, err := s.Post(sending("a", make([]byte, 1000))); !ok {

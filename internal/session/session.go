@@ -202,6 +202,7 @@ func (s *Session) End(e *endpoint.Error) []Unanswered {
 	s.out.transfers, s.out.replies, s.out.sends = nil, nil, nil
 	s.out.ready, s.out.open, s.out.queued = nil, batch{}, 0
 	s.out.replay.release()
+	s.out.rest()
 	return asks
 }
 

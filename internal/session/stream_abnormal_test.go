@@ -340,7 +340,7 @@ func TestAnswerOfACallCounts(t *testing.T) {
 		} {
 			p, own, _ := newStreamingPeer(t, limited())
 			p.s.GiveReceipts()
-			p.s.peer.Streams = 1
+			p.s.limit(func(_, peer *Limits) { peer.Streams = 1 })
 			asked := asking("a", nil)
 			p.post(asked)
 			p.drain()
