@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/parley-rpc/parley/endpoint"
+	"github.com/parley-rpc/parley/internal/latch"
 	"github.com/parley-rpc/parley/internal/link"
 	"github.com/parley-rpc/parley/internal/smallmap"
 )
@@ -35,11 +36,10 @@ type Client struct {
 	config Config
 	calls  endpoint.Calls // of all Refs
 
-	mu     sync.Mutex
-	paths  map[path]*link.Link         // nil until there is one
-	peers  smallmap.Map[string, *peer] // by address; those with a link or an attempt, and those with a connection of the user's
-	closed bool
-	over   chan struct{} // closed by Close; nil until somebody waits for that
+	mu    sync.Mutex
+	paths map[path]*link.Link         // nil until there is one
+	peers smallmap.Map[string, *peer] // by address; those with a link or an attempt, and those with a connection of the user's
+	over  latch.Latch                 // set by Close
 }
 
 // New returns a Client without sessions.
@@ -63,11 +63,8 @@ func (c *Client) Use(address string, cc grpc.ClientConnInterface) error {
 func (c *Client) Close() {
 	var under []*attempt
 	c.mu.Lock()
-	if !c.closed {
-		c.closed = true
-		if c.over != nil {
-			close(c.over)
-		}
+	if !c.over.IsSet() {
+		c.over.Set()
 		for _, p := range c.peers.All() {
 			if p.attempt != nil {
 				under = append(under, p.attempt)
@@ -78,26 +75,6 @@ func (c *Client) Close() {
 	for _, a := range under {
 		a.cancel()
 	}
-}
-
-// closing returns a channel that is closed by Close.
-func (c *Client) closing() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over == nil {
-		c.over = make(chan struct{})
-		if c.closed {
-			close(c.over)
-		}
-	}
-	return c.over
-}
-
-// isClosed reports whether Close has been called.
-func (c *Client) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
 }
 
 // Caller returns what carries messages to the endpoint of ref, which is not one of this Env.
@@ -117,7 +94,7 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 	stale := true         // an attempt that was under way before may have failed where one that begins now would not
 	for {
 		c.mu.Lock()
-		if c.closed {
+		if c.over.IsSet() {
 			c.mu.Unlock()
 			return nil, envStopped()
 		}
@@ -154,7 +131,7 @@ func (c *Client) link(ctx context.Context, address string, wait, noWait bool) (*
 			e := *a.err // shared by all who waited
 			return nil, connecting(&e, started)
 		}
-		if err := backoff.Pause(ctx, c.closing()); err != nil {
+		if err := backoff.Pause(ctx, c.over.Done()); err != nil {
 			e := connecting(endpoint.ContextError(ctx), started)
 			e.Text = "the last attempt: " + a.err.Text
 			return nil, e

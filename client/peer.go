@@ -117,7 +117,7 @@ func (p *peer) dial(ctx context.Context) (*link.Link, link.Conn, *endpoint.Error
 	l, err := link.Dial(ctx, conn, p.client.config.Link)
 	switch {
 	case err == nil:
-	case p.client.isClosed():
+	case p.client.over.IsSet():
 		err = envStopped()
 	case context.Cause(ctx) == errConnectTimeout:
 		err = &endpoint.Error{

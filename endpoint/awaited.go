@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/parley-rpc/parley/internal/latch"
 )
 
 // awaited is what a Future and a Receipt have in common: an ask whose outcome anybody may wait for, at any time. It keeps what they need when the
@@ -13,7 +15,7 @@ import (
 type awaited struct {
 	core    *methodCore
 	started time.Time
-	over    latch
+	over    latch.Latch
 	taking  sync.Once // of the outcome
 	call    *call     // nil if there was none, or its outcome has been taken
 }

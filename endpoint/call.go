@@ -12,6 +12,7 @@ import (
 
 	"github.com/parley-rpc/parley/internal/asproto"
 	"github.com/parley-rpc/parley/internal/bulk"
+	"github.com/parley-rpc/parley/internal/latch"
 	"github.com/parley-rpc/parley/internal/piecewise"
 )
 
@@ -19,7 +20,7 @@ import (
 type call struct {
 	core    *methodCore
 	started time.Time
-	over    *latch        // set by Complete; nil for a synchronous ask
+	over    *latch.Latch  // set by Complete; nil for a synchronous ask
 	turn    chan struct{} // sent to by Complete, if there is no latch; nil if there was no synchronous ask yet
 	receipt bool          // it is a send, and its receipt is waited for
 	limit   limit         // what controls when the ask ends

@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/parley-rpc/parley/internal/latch"
 )
 
 // Method is one rpc of an endpoint, from the caller's side: a field of a generated Ref. It may be copied and used
@@ -187,7 +189,7 @@ func (c *methodCore) askSyncInside(ctx context.Context, req any, opts []grpc.Cal
 }
 
 // acquire returns a call that begins now and sets over at its end, or, if that is nil, sends to its turn.
-func (c *methodCore) acquire(over *latch) *call {
+func (c *methodCore) acquire(over *latch.Latch) *call {
 	var a *call
 	if c != nil && c.caller != nil {
 		a, _ = c.caller.Calls().pool.Get().(*call)

@@ -13,8 +13,8 @@ import (
 // decision: docs/design.md has the reasons.
 var allowed = map[string][]string{
 	".":                   {"client", "endpoint", "internal/introspect", "internal/link", "internal/piecewise", "internal/rpcstats", "internal/session", "internal/wire", "server"},
-	"client":              {"endpoint", "internal/bulk", "internal/credit", "internal/inbox", "internal/link", "internal/payload", "internal/rpcstats", "internal/session", "internal/smallmap", "internal/wire"},
-	"endpoint":            {"gen/parley/v1", "internal/asproto", "internal/bulk", "internal/callctx", "internal/identity", "internal/piecewise", "internal/rpcstats"},
+	"client":              {"endpoint", "internal/bulk", "internal/credit", "internal/inbox", "internal/latch", "internal/link", "internal/payload", "internal/rpcstats", "internal/session", "internal/smallmap", "internal/wire"},
+	"endpoint":            {"gen/parley/v1", "internal/asproto", "internal/bulk", "internal/callctx", "internal/identity", "internal/latch", "internal/piecewise", "internal/rpcstats"},
 	"internal/asproto":    {},
 	"internal/bulk":       {},
 	"internal/callctx":    {},
@@ -23,7 +23,8 @@ var allowed = map[string][]string{
 	"internal/idtable":    {},
 	"internal/inbox":      {"endpoint", "internal/wire"},
 	"internal/introspect": {"endpoint", "gen/parley/v1", "server"},
-	"internal/link":       {"endpoint", "gen/parley/v1", "internal/credit", "internal/identity", "internal/idtable", "internal/inbox", "internal/session", "internal/smallmap", "internal/wire", "internal/yield"},
+	"internal/latch":      {},
+	"internal/link":       {"endpoint", "gen/parley/v1", "internal/credit", "internal/identity", "internal/idtable", "internal/inbox", "internal/latch", "internal/session", "internal/smallmap", "internal/wire", "internal/yield"},
 	"internal/mailbox":    {"internal/yield"},
 	"internal/payload":    {"endpoint", "internal/bulk", "internal/piecewise", "internal/session", "internal/wire"},
 	"internal/piecewise":  {},
@@ -86,7 +87,7 @@ var outside = map[string][]string{
 }
 
 // standardOnly are the packages that import nothing but the standard library.
-var standardOnly = []string{"internal/bulk", "internal/credit", "internal/idtable", "internal/leaktest", "internal/faultproxy", "internal/smallmap", "internal/yield"}
+var standardOnly = []string{"internal/bulk", "internal/credit", "internal/idtable", "internal/latch", "internal/leaktest", "internal/faultproxy", "internal/smallmap", "internal/yield"}
 
 func TestOutsideImports(t *testing.T) {
 	for _, s := range sources(t) {

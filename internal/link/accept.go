@@ -46,7 +46,7 @@ func Accept(stream Stream, c *Config, goes func(func())) (*Carrier, error) {
 		return acceptApart(stream, c, o.frame, goes)
 	case <-timeout.C:
 		return nil, status.Errorf(codes.DeadlineExceeded, "parley: no hello came in %s", HelloTimeout)
-	case <-c.Table.closing():
+	case <-c.Table.over.Done():
 		return nil, status.Error(codes.Unavailable, "parley: "+errTableClosed.Error())
 	case <-stream.Context().Done():
 		return nil, status.FromContextError(stream.Context().Err()).Err()

@@ -200,22 +200,3 @@ func TestInitialLimitsHold(t *testing.T) {
 		t.Errorf("the limits are %+v, want at least %+v", got, want)
 	}
 }
-
-// TestTableClosing: whoever waits for the end of a table is told, before and after.
-func TestTableClosing(t *testing.T) {
-	table := NewTable()
-	before := table.closing()
-	select {
-	case <-before:
-		t.Error("an open table says that it is closed")
-	default:
-	}
-	table.Close()
-	table.Close()
-	<-before
-	<-table.closing()
-
-	unasked := NewTable()
-	unasked.Close()
-	<-unasked.closing()
-}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/parley-rpc/parley/internal/identity"
+	"github.com/parley-rpc/parley/internal/latch"
 	"github.com/parley-rpc/parley/internal/smallmap"
 )
 
@@ -26,9 +27,8 @@ type Table struct {
 	gone   Totals        // of the links that were taken out; without the stalls
 	stalls atomic.Uint64 // of all links that there ever were: they may be counted until the last moment
 
-	past   map[string]*credential // of the last dialled session with an Env that is over; nil until there is one
-	closed bool
-	over   chan struct{} // closed by Close; nil until somebody waits for that
+	past map[string]*credential // of the last dialled session with an Env that is over; nil until there is one
+	over latch.Latch            // set by Close
 
 	parked      list.List // of *Link: that peers have opened and that have no stream, the one without for longest first
 	parkedBytes uint64    // that these keep
@@ -48,23 +48,7 @@ func NewTable() *Table {
 func (t *Table) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.closed && t.over != nil {
-		close(t.over)
-	}
-	t.closed = true
-}
-
-// closing returns a channel that is closed by Close.
-func (t *Table) closing() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.over == nil {
-		t.over = make(chan struct{})
-		if t.closed {
-			close(t.over)
-		}
-	}
-	return t.over
+	t.over.Set()
 }
 
 var (
@@ -79,7 +63,7 @@ var (
 func (t *Table) add(l *Link, token []byte) (unknown []*Link, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
+	if t.over.IsSet() {
 		return nil, errTableClosed
 	}
 	id := l.peer.EnvID

@@ -1,13 +1,27 @@
-package endpoint
+package latch_test
 
 import (
+	"fmt"
 	"sync"
 	"testing"
+
+	"github.com/parley-rpc/parley/internal/latch"
 )
+
+func Example() {
+	var over latch.Latch
+	fmt.Println(over.IsSet())
+	over.Set()
+	<-over.Done()
+	fmt.Println(over.IsSet())
+	// Output:
+	// false
+	// true
+}
 
 func TestLatch(t *testing.T) {
 	t.Run("looked at afterwards", func(t *testing.T) {
-		var l latch
+		var l latch.Latch
 		if l.IsSet() {
 			t.Error("set before Set")
 		}
@@ -22,7 +36,7 @@ func TestLatch(t *testing.T) {
 		}
 	})
 	t.Run("waited for", func(t *testing.T) {
-		var l latch
+		var l latch.Latch
 		done := l.Done()
 		select {
 		case <-done:
@@ -31,9 +45,10 @@ func TestLatch(t *testing.T) {
 		}
 		l.Set()
 		<-done
+		l.Set() // does nothing
 	})
 	t.Run("by many", func(t *testing.T) {
-		var l latch
+		var l latch.Latch
 		seen := 0 // what was done before Set is seen after it, as the race detector would tell
 		var wg sync.WaitGroup
 		for i := range 20 {
