@@ -49,15 +49,8 @@ func TestAskTimeoutConnecting(t *testing.T) {
 	}
 	req := &sayhiv1.HiRequest{}
 	for name, l := range map[string]net.Listener{"silent": silent, "gone": gone} {
-		ref, err := endpoint.NewRef("hi", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := env.Bind(ref)
-		if err != nil {
-			t.Fatal(err)
-		}
-		method := sayhiv1parley.NewSayHi(b).Hi
+		ref := refAt(t, "hi", l.Addr().String())
+		method := boundAt(t, env, ref).Hi
 		_, err = method.AskSync(context.Background(), req, grpc.WaitForReady(true))
 		wantAskTimeout(t, name+", AskSync", err, endpoint.PhaseConnecting)
 		_, err = method.Ask(context.Background(), req, grpc.WaitForReady(true)).Wait(soon(t))

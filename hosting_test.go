@@ -23,15 +23,17 @@ import (
 // boundTo binds the Ref of an endpoint of env, whether it is registered or not.
 func boundTo(t *testing.T, env *parley.Env, name string) sayhiv1parley.SayHiRef {
 	t.Helper()
-	ref, err := endpoint.NewRef(name, env.Address())
+	return boundAt(t, env, refAt(t, name, env.Address()))
+}
+
+// refAt returns the Ref of an endpoint at an address, whether there is one or not.
+func refAt(t *testing.T, name, address string) endpoint.Ref {
+	t.Helper()
+	ref, err := endpoint.NewRef(name, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bound, err := env.Bind(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sayhiv1parley.NewSayHi(bound)
+	return ref
 }
 
 // TestHardShutdownEndsLocalAsks: an ask whose handler looks at no context fails when the shutdown's time is over, as one from

@@ -73,21 +73,11 @@ func TestShutdownOfBoth(t *testing.T) {
 func TestShutdownWhileConnecting(t *testing.T) {
 	leaktest.Check(t)
 	silent := listening(t) // accepts, and says nothing
-	env, err := parley.New(parley.WithConnectTimeout(time.Hour), parley.WithAskTimeout(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref, err := endpoint.NewRef("hi", silent.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := env.Bind(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
+	env := newEnv(t, parley.WithConnectTimeout(time.Hour), parley.WithAskTimeout(time.Hour))
+	method := boundAt(t, env, refAt(t, "hi", silent.Addr().String())).Hi
 	asked := make(chan error, 1)
 	go func() {
-		_, err := sayhiv1parley.NewSayHi(b).Hi.AskSync(context.Background(), &sayhiv1.HiRequest{})
+		_, err := method.AskSync(context.Background(), &sayhiv1.HiRequest{})
 		asked <- err
 	}()
 	conn, err := silent.Accept() // the attempt is under way
@@ -115,19 +105,8 @@ func TestShutdownWhileConnecting(t *testing.T) {
 func TestConnectTimeout(t *testing.T) {
 	leaktest.Check(t)
 	silent := listening(t) // accepts, and says nothing
-	env, err := parley.New(parley.WithConnectTimeout(50 * time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref, err := endpoint.NewRef("hi", silent.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := env.Bind(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = sayhiv1parley.NewSayHi(b).Hi.Send(soon(t), &sayhiv1.HiRequest{})
+	env := newEnv(t, parley.WithConnectTimeout(50*time.Millisecond))
+	err := boundAt(t, env, refAt(t, "hi", silent.Addr().String())).Hi.Send(soon(t), &sayhiv1.HiRequest{})
 	var e *endpoint.Error
 	if !errors.Is(err, endpoint.ErrUnreachable) || !errors.As(err, &e) || e.Setting != "parley.WithConnectTimeout" || e.Execution != endpoint.NotExecuted {
 		t.Errorf("%v, want ErrUnreachable by parley.WithConnectTimeout, not executed", err)
