@@ -63,12 +63,10 @@ func (c *Client) Use(address string, cc grpc.ClientConnInterface) error {
 func (c *Client) Close() {
 	var under []*attempt
 	c.mu.Lock()
-	if !c.over.IsSet() {
-		c.over.Set()
-		for _, p := range c.peers.All() {
-			if p.attempt != nil {
-				under = append(under, p.attempt)
-			}
+	c.over.Set()
+	for _, p := range c.peers.All() {
+		if p.attempt != nil {
+			under = append(under, p.attempt)
 		}
 	}
 	c.mu.Unlock()

@@ -103,7 +103,7 @@ func (l *Link) tellKeeper() {
 	}
 }
 
-// until is a context that ends when a channel is closed. One of package context takes three times as much, of each session at rest.
+// until is a context that ends when a channel is closed. One of package context takes 70 bytes more, of each session at rest.
 type until struct {
 	context.Context
 	over <-chan struct{}
