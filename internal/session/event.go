@@ -54,22 +54,26 @@ type Destination struct {
 	Invalid *endpoint.Error
 	// Found is for whoever handles the events, to keep there what it has found. It may also put another string that is equal into Target.Method.
 	Found any
+}
 
-	account *Account // that of its mailbox; set when the first message arrives
+// announced is a route of the peer's. The account is here so that messages over many routes need not wait for the memory of both, one after the other.
+type announced struct {
+	to      *Destination
+	account *Account // that of its mailbox; nil until the first message arrives, and of an invalid one
 }
 
 // destinations are the routes that the peer has announced, by their numbers. Those that it has counted, from 1, are not looked up.
 type destinations struct {
-	counted []*Destination
-	others  map[uint32]*Destination // nil if there are none
+	counted []announced
+	others  map[uint32]*announced // nil if there are none
 }
 
 func (d *destinations) len() int { return len(d.counted) + len(d.others) }
 
-// get returns the route with that number; nil if it was not announced.
-func (d *destinations) get(number uint32) *Destination {
+// get returns the route with that number, until another one is put; nil if it was not announced.
+func (d *destinations) get(number uint32) *announced {
 	if i := number - 1; uint64(i) < uint64(len(d.counted)) {
-		return d.counted[i]
+		return &d.counted[i]
 	}
 	return d.others[number]
 }
@@ -77,13 +81,13 @@ func (d *destinations) get(number uint32) *Destination {
 // put adds a route that was not announced.
 func (d *destinations) put(number uint32, to *Destination) {
 	if uint64(number) == uint64(len(d.counted))+1 {
-		d.counted = append(d.counted, to)
+		d.counted = append(d.counted, announced{to: to})
 		return
 	}
 	if d.others == nil {
-		d.others = make(map[uint32]*Destination)
+		d.others = make(map[uint32]*announced)
 	}
-	d.others[number] = to
+	d.others[number] = &announced{to: to}
 }
 
 // Cost is what a message took of the windows.

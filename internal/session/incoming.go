@@ -309,15 +309,17 @@ func (s *Session) receiveMessage(size uint64) *Violation {
 	ev := in.newEvent()
 	ev.Kind, ev.ID, ev.RemainingMicros, ev.Payload, ev.Encoding = e.Kind, e.ID, in.remaining(), e.Payload, e.Encoding
 	ev.Cost = Cost{mailbox: size, session: size}
+	var route *announced
 	if e.Text {
-		ev.To = newDestination(e.Target, true)
-	} else if ev.To = in.routes.get(e.Route); ev.To == nil {
+		route = &announced{to: newDestination(e.Target, true)}
+	} else if route = in.routes.get(e.Route); route == nil {
 		return violation("A11", codes.InvalidArgument, "route %d was not announced", e.Route)
 	}
-	if v := s.chargeMessage(ev, size); v != nil {
+	if v := s.chargeMessage(route, size); v != nil {
 		return v
 	}
-	ev.Refused = s.refuseMessage(ev.To)
+	ev.To, ev.Account = route.to, route.account
+	ev.Refused = s.refuseMessage(route)
 	if len(e.Metadata) > 0 && ev.Refused == nil {
 		ev.Metadata = s.without(e.Metadata, isReserved)
 	}
@@ -348,11 +350,11 @@ func (s *Session) beginCall(ev *Event) {
 }
 
 // refuseMessage returns why the ask or send at hand must not be handled, or nil.
-func (s *Session) refuseMessage(to *Destination) *endpoint.Error {
+func (s *Session) refuseMessage(route *announced) *endpoint.Error {
 	e := &s.in.env
 	switch {
-	case to.Invalid != nil:
-		return to.Invalid
+	case route.account == nil:
+		return route.to.Invalid
 	case uint64(len(e.Payload)) > s.own.MessageBytes:
 		return tooLarge(len(e.Payload), s.own.MessageBytes)
 	case len(e.Metadata) > 0:
@@ -375,44 +377,42 @@ func (s *Session) refusePending() *endpoint.Error {
 }
 
 // chargeMessage takes the cost of a message from the windows.
-func (s *Session) chargeMessage(ev *Event, size uint64) *Violation {
+func (s *Session) chargeMessage(route *announced, size uint64) *Violation {
 	in := &s.in
 	if !in.session.ReceiveBytes(size) {
 		return violation("A19", codes.ResourceExhausted, "the session's window is overrun")
 	}
-	if ev.To.Invalid != nil {
-		return nil // there is no such mailbox, so it has no window
+	if route.account == nil {
+		if route.to.Invalid != nil {
+			return nil // there is no such mailbox, so it has no window
+		}
+		if v := s.openAccount(route); v != nil {
+			return v
+		}
 	}
-	a, v := s.accountOf(ev.To)
-	if v != nil {
-		return v
-	}
-	ev.Account = a
+	a := route.account
 	if !a.grant.Receive(1, size) {
-		return violation("A18", codes.ResourceExhausted, "the window of mailbox %.300q is overrun", ev.To.Endpoint)
+		return violation("A18", codes.ResourceExhausted, "the window of mailbox %.300q is overrun", route.to.Endpoint)
 	}
 	s.tighten(a)
 	return nil
 }
 
-// accountOf returns the account of the mailbox that d names, made if this is its first message.
-func (s *Session) accountOf(d *Destination) (*Account, *Violation) {
-	if d.account != nil {
-		return d.account, nil
-	}
-	key := mailboxKey{d.EnvID, d.Endpoint}
+// openAccount finds the account of the mailbox that a route leads to, or makes it if this is its first message.
+func (s *Session) openAccount(route *announced) *Violation {
+	key := mailboxKey{route.to.EnvID, route.to.Endpoint}
 	a := s.in.accounts.Get(key)
 	if a == nil {
 		if s.in.accounts.Len() >= int(s.own.Mailboxes) {
-			return nil, violation("A13", codes.ResourceExhausted, "messages to more than %d mailboxes", s.own.Mailboxes)
+			return violation("A13", codes.ResourceExhausted, "messages to more than %d mailboxes", s.own.Mailboxes)
 		}
 		a = &Account{key: key}
 		a.grant.Init(s.own.MailboxMessages, s.own.MailboxBytes)
 		s.in.accounts.Set(key, a)
 		s.in.namesBytes += named + uint64(len(key.envID)+len(key.endpoint))
 	}
-	d.account = a
-	return a, nil
+	route.account = a
+	return nil
 }
 
 // receiveReply takes a reply.
