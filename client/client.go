@@ -77,11 +77,11 @@ func (c *Client) Close() {
 
 // Caller returns what carries messages to the endpoint of ref, which is not one of this Env.
 func (c *Client) Caller(ref endpoint.Ref) endpoint.Caller {
-	r := &remote{client: c, name: ref.Name(), address: ref.Address(), envID: ref.EnvID()}
-	if r.address == "" {
-		r.address = ref.Via()
+	p := &path{envID: ref.EnvID(), via: ref.Address()}
+	if p.via == "" {
+		p.via = ref.Via()
 	}
-	return r
+	return &remote{client: c, name: ref.Name(), clientMode: p.envID != "", path: p}
 }
 
 // link returns the session with the Env at address, connecting if there is none. noWait fails instead of waiting, but

@@ -6,10 +6,13 @@ import (
 	"github.com/parley-rpc/parley/internal/link"
 )
 
-// path is where messages to an Env in client mode can go: by a session with it, or by the Env at via, which relays. Which of them
+// path is where messages can go: to the Env at via; or, to an Env in client mode, by a session with it or by the Env at via, which relays. Which of these
 // depends on what sessions there are when the first message goes; the others follow it as long as that session lives, because they
 // might overtake it on another.
-type path struct{ envID, via string }
+type path struct {
+	envID string // "" unless in client mode
+	via   string // "" if nobody is known who relays
+}
 
 // manyPaths is how many there may be before those are dropped whose session has ended.
 const manyPaths = 256

@@ -16,26 +16,25 @@ import (
 	"github.com/parley-rpc/parley/internal/wire"
 )
 
-// remote carries messages to one endpoint of another Env.
+// remote carries messages to one endpoint of another Env. It is one cache line, which is what a message needs of it.
 type remote struct {
-	client  *Client
-	name    string
-	address string // of the Env, or of the one that relays; "" if there is neither
-	envID   string // in client mode
-
-	last  atomic.Pointer[link.Link]     // the session that the last message took
-	route atomic.Pointer[session.Route] // and its route there; nil if there was none
+	client     *Client
+	name       string
+	last       atomic.Pointer[link.Link]     // the session that the last message took
+	route      atomic.Pointer[session.Route] // and its route there; nil if there was none
+	clientMode bool                          // the path names an Env
+	path       *path
 }
 
 // Peer implements endpoint.Caller.
 func (r *remote) Peer() string {
-	if r.envID != "" {
-		if l := r.client.config.Link.Table.Get(r.envID); l != nil {
-			return l.Peer().Remote + " (Env " + r.envID + ")"
+	if envID := r.path.envID; r.clientMode {
+		if l := r.client.config.Link.Table.Get(envID); l != nil {
+			return l.Peer().Remote + " (Env " + envID + ")"
 		}
-		return "Env " + r.envID
+		return "Env " + envID
 	}
-	return r.address
+	return r.path.via
 }
 
 // Carried implements endpoint.Caller. Of a client-mode Ref that is relayed it is the Env that relays.
@@ -62,19 +61,19 @@ func (r *remote) session(ctx context.Context, wait, noWait bool, until time.Time
 	if l := r.last.Load(); l != nil && l.Live() {
 		return l, r.addressed(l), false, nil
 	}
-	if r.envID != "" {
-		l := r.client.taken(r.path())
+	if r.clientMode {
+		l := r.client.taken(*r.path)
 		if l == nil {
-			if l = r.client.config.Link.Table.Get(r.envID); l != nil {
-				l = r.client.take(r.path(), l)
+			if l = r.client.config.Link.Table.Get(r.path.envID); l != nil {
+				l = r.client.take(*r.path, l)
 			}
 		}
 		if l != nil {
 			r.last.Store(l)
 			return l, r.addressed(l), false, nil
 		}
-		if r.address == "" {
-			return nil, "", false, connecting(&endpoint.Error{Reason: endpoint.ReasonNotHere, Text: "Env " + r.envID + " has no listener and no session with this Env, and its Ref names nobody who relays"}, time.Now())
+		if r.path.via == "" {
+			return nil, "", false, connecting(&endpoint.Error{Reason: endpoint.ReasonNotHere, Text: "Env " + r.path.envID + " has no listener and no session with this Env, and its Ref names nobody who relays"}, time.Now())
 		}
 	}
 	if !until.IsZero() {
@@ -82,15 +81,15 @@ func (r *remote) session(ctx context.Context, wait, noWait bool, until time.Time
 		defer cancel()
 		ctx = bounded
 	}
-	l, err = r.client.link(ctx, r.address, wait, noWait)
+	l, err = r.client.link(ctx, r.path.via, wait, noWait)
 	if err != nil {
 		if err.Cause == errAskTimeout {
 			err.Setting = askTimeout
 		}
 		return nil, "", true, err
 	}
-	if r.envID != "" {
-		l = r.client.take(r.path(), l)
+	if r.clientMode {
+		l = r.client.take(*r.path, l)
 	}
 	r.last.Store(l)
 	return l, r.addressed(l), true, nil
@@ -98,13 +97,11 @@ func (r *remote) session(ctx context.Context, wait, noWait bool, until time.Time
 
 // addressed returns the Env id that messages by l are addressed to: none if l ends there.
 func (r *remote) addressed(l *link.Link) string {
-	if r.envID == "" || l.Peer().EnvID == r.envID {
+	if !r.clientMode || l.Peer().EnvID == r.path.envID {
 		return ""
 	}
-	return r.envID
+	return r.path.envID
 }
-
-func (r *remote) path() path { return path{envID: r.envID, via: r.address} }
 
 // What errors name that the Env's timeouts make.
 const (
@@ -251,8 +248,8 @@ func (r *remote) authorize(ctx context.Context, q *endpoint.Request, l *link.Lin
 		defer cancel()
 		ctx = bounded
 	}
-	authority := r.address
-	if r.envID != "" && envID == "" { // the session is with that Env, and nobody need have dialled
+	authority := r.path.via
+	if r.clientMode && envID == "" { // the session is with that Env, and nobody need have dialled
 		authority = l.Carrier().Addr.String()
 	}
 	return q.Authorize(ctx, l.Carrier(), authority)

@@ -27,15 +27,20 @@ type Env interface {
 
 // Bound is a Ref and the Env that calls through it. The zero Bound refuses every call. Generated constructors take it.
 type Bound struct {
-	ref    Ref
+	ref    *Ref // nil in the zero Bound
 	caller Caller
 }
 
 // NewBound returns a Bound whose messages c carries.
-func NewBound(ref Ref, c Caller) Bound { return Bound{ref: ref, caller: c} }
+func NewBound(ref Ref, c Caller) Bound { return Bound{ref: &ref, caller: c} }
 
 // Ref returns where the endpoint is.
-func (b Bound) Ref() Ref { return b.ref }
+func (b Bound) Ref() Ref {
+	if b.ref == nil {
+		return Ref{}
+	}
+	return *b.ref
+}
 
 // Caller carries messages to one endpoint. The Env implements it for local and for remote endpoints; a test may, too. Its methods
 // may be called concurrently.

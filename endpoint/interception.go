@@ -13,8 +13,10 @@ import (
 )
 
 // interception is what runs around the messages of a method: client interceptors, as in grpc-go. They get the call options of the caller, and those
-// that they hand on are the ones that count, at each attempt.
+// that they hand on are the ones that count, at each attempt. Or it is what runs instead, in tests of programs.
 type interception struct {
+	fake func(ctx context.Context, req any) (any, error) // of MethodFunc, and then all else is nil
+
 	run   grpc.UnaryClientInterceptor
 	cc    *grpc.ClientConn
 	inner *methodCore // what carries an attempt, as for a stub
@@ -40,7 +42,7 @@ func interceptionOf(inner *methodCore) *interception {
 // around runs the interceptors around attempt.
 func (i *interception) around(ctx context.Context, req, reply any, opts []grpc.CallOption, attempt func(ctx context.Context, req, reply any, opts []grpc.CallOption) error) error {
 	full := "/" + i.inner.name
-	return i.run(WithTarget(ctx, i.inner.ref), full, req, reply, i.cc, func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+	return i.run(WithTarget(ctx, *i.inner.ref), full, req, reply, i.cc, func(ctx context.Context, method string, req, reply any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
 		if method != full {
 			return errRenamed(full, method)
 		}

@@ -23,18 +23,21 @@ type Method[Req, Res any] struct {
 	core *methodCore
 }
 
-// methodCore is what the verbs need, without type parameters. There may be one for each of many endpoints: what all of a type have in common is not here.
+// methodCore is what the verbs need, without type parameters. There may be one for each of many endpoints: what all of a type have in common is not here,
+// and what every call needs comes first, in one cache line.
 type methodCore struct {
 	name     string // full name
 	caller   Caller
-	messages messageTypes                                    // nil of streaming calls
-	inside   *interception                                   // what runs around messages; nil for nothing
-	fake     func(ctx context.Context, req any) (any, error) // instead of caller
-	ref      Ref
+	messages messageTypes         // nil of streaming calls
+	inside   *interception        // what runs around messages, or instead; nil for nothing
 	reply    func() proto.Message // a new one
-	resets   reflect.Type         // of replies of stubs that are messages themselves; nil if none is known
-	stub     bool                 // of a Conn, or of streaming calls: knows more call options
-	watches  watches              // of those of Ask
+
+	ref     *Ref         // nil if there is no caller
+	resets  reflect.Type // of replies of stubs that are messages themselves; nil if none is known
+	watches watches      // of the calls of Ask
+	stub    bool         // of a Conn, or of streaming calls: knows more call options
+
+	_ [16]byte // to two cache lines: the memory of such objects begins one
 }
 
 // messageTypes is what a method knows of the types of its messages.
@@ -83,10 +86,10 @@ func NewMethod[Req, Res any, PReq Message[Req], PRes Message[Res]](b Bound, name
 func MethodFunc[Req, Res any](f func(ctx context.Context, req *Req) (*Res, error)) Method[Req, Res] {
 	return Method[Req, Res]{core: &methodCore{
 		name: "fake",
-		fake: func(ctx context.Context, req any) (any, error) {
+		inside: &interception{fake: func(ctx context.Context, req any) (any, error) {
 			res, err := f(ctx, req.(*Req))
 			return res, err
-		},
+		}},
 	}}
 }
 
@@ -117,8 +120,8 @@ func (m Method[Req, Res]) TrySend(ctx context.Context, req *Req, opts ...grpc.Ca
 // ErrSessionEnded, which says whether the message may have been taken; ErrTimeout and ErrCancelled of ctx, may have executed.
 func (m Method[Req, Res]) SendWithReceipt(ctx context.Context, req *Req, opts ...grpc.CallOption) *Receipt {
 	r := &Receipt{send: awaited{core: m.core}}
-	if m.core != nil && m.core.fake != nil {
-		_, err := m.core.fake(ctx, req)
+	if fake := m.core.fake(); fake != nil {
+		_, err := fake(ctx, req)
 		r.settle(AsError(err))
 		return r
 	}
@@ -131,8 +134,8 @@ func (m Method[Req, Res]) SendWithReceipt(ctx context.Context, req *Req, opts ..
 // unless set), which includes the wait for a session and for room. A message is asked once, never again by itself.
 func (m Method[Req, Res]) Ask(ctx context.Context, req *Req, opts ...grpc.CallOption) *Future[Res] {
 	f := newFuture[Res](m.core)
-	if m.core != nil && m.core.fake != nil {
-		f.settle(m.core.fake(ctx, req))
+	if fake := m.core.fake(); fake != nil {
+		f.settle(fake(ctx, req))
 		return f
 	}
 	f.ask.begin(ctx, false, req, opts)
@@ -151,9 +154,6 @@ func (m Method[Req, Res]) AskSync(ctx context.Context, req *Req, opts ...grpc.Ca
 
 // askSync returns the reply, a *Res.
 func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOption) (any, error) {
-	if c != nil && c.fake != nil {
-		return c.fake(ctx, req)
-	}
 	if c != nil && c.caller != nil && c.caller.WaitsForItself(ctx) {
 		return nil, c.describe(errSelfAsk(), verbAsk, time.Now())
 	}
@@ -176,8 +176,11 @@ func (c *methodCore) askSync(ctx context.Context, req any, opts []grpc.CallOptio
 	return v, nil
 }
 
-// askSyncInside is askSync where there are interceptors.
+// askSyncInside is askSync where there are interceptors, or a fake.
 func (c *methodCore) askSyncInside(ctx context.Context, req any, opts []grpc.CallOption) (any, error) {
+	if fake := c.inside.fake; fake != nil {
+		return fake(ctx, req)
+	}
 	a := awaited{core: c}
 	a.begin(ctx, false, req, opts)
 	<-a.over.Done()
@@ -186,6 +189,14 @@ func (c *methodCore) askSyncInside(ctx context.Context, req any, opts []grpc.Cal
 		return nil, err
 	}
 	return v, nil
+}
+
+// fake returns the function of MethodFunc; nil if c is not its.
+func (c *methodCore) fake() func(ctx context.Context, req any) (any, error) {
+	if c == nil || c.inside == nil {
+		return nil
+	}
+	return c.inside.fake
 }
 
 // acquire returns a call that begins now and sets over at its end, or, if that is nil, sends to its turn.
@@ -218,15 +229,8 @@ func (c *methodCore) release(a *call) {
 }
 
 func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc.CallOption, noWait bool) error {
-	if c != nil && c.fake != nil {
-		_, err := c.fake(ctx, req)
-		return err
-	}
 	if c != nil && c.inside != nil {
-		if err := c.inside.send(ctx, verb, c.messages.message(req), c.reply(), opts, noWait); err != nil {
-			return c.describe(err, verb, time.Time{})
-		}
-		return nil
+		return c.sendInside(ctx, verb, req, opts, noWait)
 	}
 	var r Request
 	var o callOptions
@@ -244,6 +248,18 @@ func (c *methodCore) send(ctx context.Context, verb string, req any, opts []grpc
 	}
 	o.more.finished(failed)
 	return failed
+}
+
+// sendInside is send where there are interceptors, or a fake.
+func (c *methodCore) sendInside(ctx context.Context, verb string, req any, opts []grpc.CallOption, noWait bool) error {
+	if fake := c.inside.fake; fake != nil {
+		_, err := fake(ctx, req)
+		return err
+	}
+	if err := c.inside.send(ctx, verb, c.messages.message(req), c.reply(), opts, noWait); err != nil {
+		return c.describe(err, verb, time.Time{})
+	}
+	return nil
 }
 
 // request fills in r, the Request of a verb with a message, and o.
@@ -288,9 +304,8 @@ func (c *methodCore) describe(e *Error, verb string, started time.Time) *Error {
 	}
 	if c != nil {
 		d.Method = c.name
-		d.Endpoint = c.ref.Name()
 		if c.caller != nil {
-			d.Peer = c.caller.Peer()
+			d.Endpoint, d.Peer = c.ref.Name(), c.caller.Peer()
 		}
 	}
 	return &d

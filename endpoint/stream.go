@@ -86,7 +86,7 @@ func (s *clientStream) open(r Request) (err *Error) {
 		return err
 	}
 	kind := rpcstats.Kind{Method: r.Method, FailFast: !r.WaitForReady, ClientStreams: s.desc.ClientStreams, ServerStreams: s.desc.ServerStreams}
-	s.told, r.Metadata = rpcstats.Client(WithTarget(s.ctx, s.core.ref), h, kind, r.Metadata)
+	s.told, r.Metadata = rpcstats.Client(WithTarget(s.ctx, *s.core.ref), h, kind, r.Metadata)
 	s.ctx = s.told.Context()
 	if s.carrier, err = caller.Open(s.ctx, r); err != nil {
 		s.told.End(err, nil)
@@ -114,7 +114,7 @@ func (c *methodCore) stream(ctx context.Context, desc *grpc.StreamDesc, opts []g
 	}
 	if c != nil && c.caller != nil {
 		if interceptor, cc := c.caller.StreamInterceptor(); interceptor != nil {
-			return interceptor(WithTarget(ctx, c.ref), desc, cc, full, open, opts...)
+			return interceptor(WithTarget(ctx, *c.ref), desc, cc, full, open, opts...)
 		}
 	}
 	return open(ctx, desc, nil, full, opts...)

@@ -5,8 +5,7 @@ type Waiter struct {
 	// Turn gets a value when the waiter should look again. It has room for one.
 	Turn chan struct{}
 
-	queued     bool
-	prev, next *Waiter
+	prev, next *Waiter // in a ring; nil while it is in no queue
 }
 
 // NewWaiter returns a waiter.
@@ -22,7 +21,7 @@ func (w *Waiter) wake() {
 
 // Queue is a FIFO of waiters. It is not safe for concurrent use.
 type Queue struct {
-	head, tail *Waiter
+	head *Waiter // before which the last one is; nil if nobody waits
 }
 
 // Empty reports whether nobody waits.
@@ -33,35 +32,30 @@ func (q *Queue) Blocks(w *Waiter) bool { return q.head != nil && q.head != w }
 
 // Join puts w at the end, unless it is in the queue already.
 func (q *Queue) Join(w *Waiter) {
-	if w.queued {
-		return
-	}
-	w.queued = true
-	w.prev = q.tail
-	if q.tail != nil {
-		q.tail.next = w
-	} else {
+	switch {
+	case w.next != nil:
+	case q.head == nil:
+		w.prev, w.next = w, w
 		q.head = w
+	default:
+		w.prev, w.next = q.head.prev, q.head
+		w.prev.next, w.next.prev = w, w
 	}
-	q.tail = w
 }
 
 // Leave takes w out, wherever it is.
 func (q *Queue) Leave(w *Waiter) {
-	if w == nil || !w.queued {
+	if w == nil || w.next == nil {
 		return
 	}
-	if w.prev != nil {
-		w.prev.next = w.next
-	} else {
+	if q.head == w {
 		q.head = w.next
 	}
-	if w.next != nil {
-		w.next.prev = w.prev
-	} else {
-		q.tail = w.prev
+	if q.head == w { // it is alone
+		q.head = nil
 	}
-	w.prev, w.next, w.queued = nil, nil, false
+	w.prev.next, w.next.prev = w.next, w.prev
+	w.prev, w.next = nil, nil
 }
 
 // WakeHead tells the first waiter to look again.
@@ -73,7 +67,14 @@ func (q *Queue) WakeHead() {
 
 // WakeAll tells every waiter to look again.
 func (q *Queue) WakeAll() {
-	for w := q.head; w != nil; w = w.next {
+	w := q.head
+	if w == nil {
+		return
+	}
+	for {
 		w.wake()
+		if w = w.next; w == q.head {
+			return
+		}
 	}
 }

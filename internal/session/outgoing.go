@@ -78,8 +78,9 @@ type outgoing struct {
 	credits []wire.Credit  // scratch
 }
 
-// account is the sender's side of one mailbox at the peer, or of one streaming call.
+// account is the sender's side of one mailbox at the peer, or of one streaming call. Like a Route, it is one cache line.
 type account struct {
+	session  *Session // of a mailbox
 	window   credit.Window
 	transfer *transfer // a large message that is under way to it; the others wait behind it
 	blocked  bool      // in outgoing.blocked
@@ -88,10 +89,9 @@ type account struct {
 
 // Route is a target at the peer of one session.
 type Route struct {
-	session *Session
 	target  wire.Target
-	number  uint32 // 0 if there are too many: then the target is written out
 	account *account
+	number  uint32 // 0 if there are too many: then the target is written out
 }
 
 // Posting is an ask, a send, or the opening of a streaming call, on its way into the session.
@@ -139,7 +139,7 @@ func (s *Session) Post(p *Posting) (accepted bool, err *endpoint.Error) {
 		return false, err
 	}
 	r := p.Route
-	if r == nil || r.session != s || r.target != p.Target {
+	if r == nil || r.account.session != s || r.target != p.Target {
 		if r, err = s.route(p.Target); err != nil {
 			return false, err
 		}
@@ -270,7 +270,7 @@ func (s *Session) route(t wire.Target) (*Route, *endpoint.Error) {
 		if err != nil {
 			return nil, err
 		}
-		r = &Route{session: s, target: t, account: a}
+		r = &Route{target: t, account: a}
 		if o.routes.Len() < int(s.peer.Routes) {
 			r.number = uint32(o.routes.Len() + 1)
 			o.routes.Set(t, r)
@@ -289,7 +289,7 @@ func (s *Session) account(t wire.Target) (*account, *endpoint.Error) {
 	if s.out.accounts.Len() >= int(s.peer.Mailboxes) {
 		return nil, overloaded("the peer's limit on mailboxes", "too many endpoints in one session")
 	}
-	a := &account{window: credit.NewWindow(s.peer.MailboxMessages, s.peer.MailboxBytes)}
+	a := &account{session: s, window: credit.NewWindow(s.peer.MailboxMessages, s.peer.MailboxBytes)}
 	s.out.accounts.Set(key, a)
 	return a, nil
 }

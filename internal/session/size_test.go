@@ -20,3 +20,14 @@ func TestSmall(t *testing.T) {
 		t.Errorf("the session's grant is at %d, and begins no cache line", at)
 	}
 }
+
+// TestCacheLines: of many endpoints, nothing of one is near, and each cache line that a message needs of it takes longer than most of what is done with it.
+func TestCacheLines(t *testing.T) {
+	const line = 64
+	if size := unsafe.Sizeof(Route{}); size != line {
+		t.Errorf("a Route takes %d bytes, want a cache line", size)
+	}
+	if size := unsafe.Sizeof(account{}); size != line {
+		t.Errorf("an account takes %d bytes, want a cache line", size)
+	}
+}
