@@ -41,7 +41,7 @@ func (d *delivery) locate(events []session.Event) {
 	}
 	for i := range d.places {
 		if h := d.places[i].hosted; h != nil {
-			d.looked += uint64(h.box.Concurrency()) + uint64(len(h.first.methods))
+			d.looked += uint64(h.states.Load()) + uint64(h.box.Concurrency()) + uint64(len(h.first.methods)) // each is in another cache line
 		}
 	}
 	for i := range d.places {

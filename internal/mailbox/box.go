@@ -51,10 +51,6 @@ type Box[T any] struct {
 	workers *Workers[T]
 	after   *Box[T] // that a worker is sent to next; guarded by the mu of workers
 
-	// Of Config, with the defaults filled in. A Box is small, because there are
-	// millions of them.
-	concurrency, mostReleased, capacity int32
-
 	mu       sync.Mutex
 	begun    bool // the first turn is not to come
 	prepared bool // the first turn is over, or nothing has to be prepared
@@ -69,6 +65,11 @@ type Box[T any] struct {
 	left     int32         // of these, those whose handler is about to return
 	running  int32         // workers that have a turn
 	done     chan struct{} // made by the first call of Done
+
+	// Of Config, with the defaults filled in. A Box is small, because there are
+	// millions of them. Who has asked for the concurrency has most of the queue
+	// near, too.
+	concurrency, mostReleased, capacity int32
 }
 
 // New returns an idle Box that has workers of its own, which run handle for each item. It panics if handle
