@@ -28,13 +28,14 @@ type remote struct {
 
 // Peer implements endpoint.Caller.
 func (r *remote) Peer() string {
-	if envID := r.path.envID; r.clientMode {
-		if l := r.client.config.Link.Table.Get(envID); l != nil {
-			return l.Peer().Remote + " (Env " + envID + ")"
-		}
-		return "Env " + envID
+	if !r.clientMode {
+		return r.path.via
 	}
-	return r.path.via
+	env := "Env " + r.path.envID
+	if l := r.client.config.Link.Table.Get(r.path.envID); l != nil {
+		return l.Peer().Remote + " (" + env + ")"
+	}
+	return env
 }
 
 // Carried implements endpoint.Caller. Of a client-mode Ref that is relayed it is the Env that relays.

@@ -48,7 +48,7 @@ func (c *caller) Peer() string  { return "nobody" }
 func TestDecodingPanicsInOnComplete(t *testing.T) {
 	defer slog.SetDefault(slog.Default())
 	slog.SetDefault(slog.New(slog.DiscardHandler))
-	f := newFuture[struct{}](&methodCore{name: "s/m", messages: undecodable{}, ref: new(Ref), caller: &caller{}})
+	f := newFuture[struct{}](&methodCore{name: "s/m", messages: undecodable{}, caller: &caller{}})
 	f.ask.call = f.ask.core.acquire(&f.ask.over)
 	f.ask.call.Complete(Response{})
 	calls := 0

@@ -32,7 +32,7 @@ type methodCore struct {
 	inside   *interception        // what runs around messages, or instead; nil for nothing
 	reply    func() proto.Message // a new one
 
-	ref     *Ref         // nil if there is no caller
+	ref     *Ref         // nil if the Bound is zero
 	resets  reflect.Type // of replies of stubs that are messages themselves; nil if none is known
 	watches watches      // of the calls of Ask
 	stub    bool         // of a Conn, or of streaming calls: knows more call options
@@ -304,8 +304,11 @@ func (c *methodCore) describe(e *Error, verb string, started time.Time) *Error {
 	}
 	if c != nil {
 		d.Method = c.name
+		if c.ref != nil {
+			d.Endpoint = c.ref.Name()
+		}
 		if c.caller != nil {
-			d.Endpoint, d.Peer = c.ref.Name(), c.caller.Peer()
+			d.Peer = c.caller.Peer()
 		}
 	}
 	return &d
