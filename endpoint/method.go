@@ -24,7 +24,7 @@ type Method[Req, Res any] struct {
 }
 
 // methodCore is what the verbs need, without type parameters. There may be one for each of many endpoints: what all of a type have in common is not here,
-// and what every call needs comes first, in one cache line.
+// and what each AskSync and Send needs comes first, in one cache line.
 type methodCore struct {
 	name     string // full name
 	caller   Caller
@@ -275,8 +275,10 @@ func (c *methodCore) prepare(ctx context.Context, opts []grpc.CallOption, r *Req
 	if c == nil || c.caller == nil {
 		return &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
 	}
-	if err := o.take(opts, c.stub, r); err != nil { // first, because OnFinish is among them
-		return err
+	if len(opts) > 0 {
+		if err := o.take(opts, c.stub, r); err != nil { // first, because OnFinish is among them
+			return err
+		}
 	}
 	if ctx.Err() != nil {
 		e := ContextError(ctx)

@@ -41,7 +41,7 @@ func (d *delivery) locate(events []session.Event) {
 	}
 	for i := range d.places {
 		if h := d.places[i].hosted; h != nil {
-			d.looked += uint64(h.states.Load()) + uint64(h.box.Concurrency()) + uint64(len(h.first.methods)) // each is in another cache line
+			d.looked += uint64(h.states.Load()) + uint64(h.box.Concurrency()) + uint64(len(h.first.methods)) // as far apart as cache lines are
 		}
 	}
 	for i := range d.places {

@@ -192,6 +192,10 @@ func TestQueue(t *testing.T) {
 	if !woken(a) || woken(a) || woken(b) || woken(c) {
 		t.Error("not the first waiter was woken, once")
 	}
+	q.WakeAll()
+	if !woken(a) || !woken(b) || !woken(c) {
+		t.Error("not all three were woken")
+	}
 	q.Leave(b) // from the middle
 	q.Leave(a)
 	q.Leave(a)

@@ -56,10 +56,7 @@ type Box[T any] struct {
 	prepared bool // the first turn is over, or nothing has to be prepared
 	hired    bool // a worker is on its way
 	closed   bool
-	finished bool // nothing is left to be handled, ever
-	// queue holds what is not yet handed out; once closed is set, its newest
-	// item is the one given to Close, until that is handed out too.
-	queue    ring[T]
+	finished bool          // nothing is left to be handled, ever
 	active   int32         // workers that hold or may take an item, just started ones included
 	released int32         // workers whose handler goes on after a release
 	left     int32         // of these, those whose handler is about to return
@@ -67,9 +64,14 @@ type Box[T any] struct {
 	done     chan struct{} // made by the first call of Done
 
 	// Of Config, with the defaults filled in. A Box is small, because there are
-	// millions of them. Who has asked for the concurrency has most of the queue
-	// near, too.
+	// millions of them. These are never changed, and amid what changes, so that who
+	// has looked at one of them need not wait long for the mu or the queue.
 	concurrency, mostReleased, capacity int32
+
+	// queue holds what is not yet handed out; once closed is set, its newest
+	// item is the one given to Close, until that is handed out too. It is
+	// guarded by mu.
+	queue ring[T]
 }
 
 // New returns an idle Box that has workers of its own, which run handle for each item. It panics if handle

@@ -155,6 +155,7 @@ func (s *Session) Abandon(a *Ask) (u Unanswered, pending bool) {
 	case s.over == nil:
 		s.append(&wire.Envelope{Kind: wire.KindCancel, ID: id})
 	}
+	a.account = nil
 	return u, true
 }
 

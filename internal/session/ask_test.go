@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/parley-rpc/parley/internal/wire"
 )
 
 // TestExpiryOrder: asks expire in the order of their times, in whatever order they were posted, and wherever one leaves.
@@ -32,5 +34,28 @@ func TestExpiryOrder(t *testing.T) {
 	}
 	if l.first != nil || l.last != nil || l.waiting.Len() != 0 {
 		t.Errorf("all asks have gone, and the list is %+v", l)
+	}
+}
+
+// TestAsksThatAreOverKeepNoSession: a future may be kept for long.
+func TestAsksThatAreOverKeepNoSession(t *testing.T) {
+	p := newPeer(t, limited(), limited())
+	answered, abandoned, ended := asking("a", nil), asking("b", nil), asking("c", nil)
+	for _, q := range []*Posting{answered, abandoned, ended} {
+		p.post(q)
+		if q.Ask.account == nil {
+			t.Fatal("an ask under way is charged to no account")
+		}
+	}
+	p.drain()
+	p.send(&wire.Envelope{Kind: wire.KindReply, ID: answered.Ask.id})
+	if _, ok := p.s.Abandon(abandoned.Ask); !ok {
+		t.Fatal("an ask is over before it was abandoned")
+	}
+	p.s.End(overloaded("", "the end"))
+	for _, q := range []*Posting{answered, abandoned, ended} {
+		if q.Ask.account != nil || q.Ask.transfer != nil || q.Ask.id != 0 {
+			t.Errorf("the ask to %s still has %+v", q.Target.Endpoint, q.Ask)
+		}
 	}
 }

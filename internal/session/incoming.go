@@ -440,6 +440,7 @@ func (s *Session) deliverAnswer(ev *Event) {
 		return
 	}
 	s.asks.remove(a)
+	a.account = nil // who keeps the ask, for its reply, does not keep the session
 	ev.Ask = a
 	if ev.Kind != a.answer() {
 		ev.Refused = &endpoint.Error{Reason: endpoint.ReasonUndecodable, Text: fmt.Sprintf("the answer is a %v, where a %v is due", ev.Kind, a.answer()), Phase: endpoint.PhaseSent, Execution: endpoint.MayHaveExecuted}

@@ -58,6 +58,36 @@ func TestRouteOfAnotherMethodOrEnvIsAnother(t *testing.T) {
 	}
 }
 
+// TestRouteOfAnotherSession: who has sent by another session before names a route of that one.
+func TestRouteOfAnotherSession(t *testing.T) {
+	a, b := newPeer(t, limited(), limited()), newPeer(t, limited(), limited())
+	before := sending("a", nil)
+	a.post(before)
+	again := sending("a", nil)
+	again.Route = before.Route
+	b.post(again)
+	if envelopes := b.drain(); len(envelopes) != 2 || envelopes[0].Kind != wire.KindRoute || again.Route == before.Route {
+		t.Errorf("the other session wrote %v, want the announcement of a route of its own first", envelopes)
+	}
+}
+
+// TestAccountIsFoundOnce: what a route leads to is not looked up with each message.
+func TestAccountIsFoundOnce(t *testing.T) {
+	p := newPair(t, limited(), limited())
+	for range 2 {
+		if ok, err := p.side[0].Post(sending("a", nil)); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	p.settle()
+	r := p.side[1].in.routes.get(1)
+	for _, ev := range p.take(1) {
+		if ev.Account == nil || r == nil || ev.Account != r.account {
+			t.Errorf("a message has the account %p, and its route %+v", ev.Account, r)
+		}
+	}
+}
+
 // TestTextWhenRoutesAreUsedUp: above the peer's limit a message carries its target, and the peer never sees a route more.
 func TestTextWhenRoutesAreUsedUp(t *testing.T) {
 	few := limited(func(l *Limits) { l.Routes = 2 })
