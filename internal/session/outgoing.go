@@ -264,34 +264,38 @@ func (s *Session) refuseAsk() *endpoint.Error {
 // route returns the route to a target. At the first use it is announced, unless there are too many.
 func (s *Session) route(t wire.Target) (*Route, *endpoint.Error) {
 	o := &s.out
-	r := o.routes.Get(t)
-	if r == nil {
-		a, err := s.account(t)
-		if err != nil {
-			return nil, err
-		}
-		r = &Route{target: t, account: a}
-		if o.routes.Len() < int(s.peer.Routes) {
-			r.number = uint32(o.routes.Len() + 1)
-			o.routes.Set(t, r)
-			s.append(&wire.Envelope{Kind: wire.KindRoute, Route: r.number, Target: t})
-		}
+	if r := o.routes.Get(t); r != nil {
+		return r, nil
+	}
+	r, err := s.newRoute(t)
+	if err != nil {
+		return nil, err
+	}
+	if o.routes.Len() < int(s.peer.Routes) {
+		r.number = uint32(o.routes.Len() + 1)
+		o.routes.Set(t, r)
+		s.append(&wire.Envelope{Kind: wire.KindRoute, Route: r.number, Target: t})
 	}
 	return r, nil
 }
 
-// account returns the account of the mailbox of a target.
-func (s *Session) account(t wire.Target) (*account, *endpoint.Error) {
+// newRoute makes a route to a target, and an account of its mailbox if there is none.
+func (s *Session) newRoute(t wire.Target) (*Route, *endpoint.Error) {
 	key := mailboxKey{t.EnvID, t.Endpoint}
 	if a := s.out.accounts.Get(key); a != nil {
-		return a, nil
+		return &Route{target: t, account: a}, nil
 	}
 	if s.out.accounts.Len() >= int(s.peer.Mailboxes) {
 		return nil, overloaded("the peer's limit on mailboxes", "too many endpoints in one session")
 	}
-	a := &account{session: s, window: credit.NewWindow(s.peer.MailboxMessages, s.peer.MailboxBytes)}
-	s.out.accounts.Set(key, a)
-	return a, nil
+	// Most mailboxes have one route. What is side by side a processor fetches together.
+	both := &struct {
+		route   Route
+		account account
+	}{Route{target: t}, account{session: s, window: credit.NewWindow(s.peer.MailboxMessages, s.peer.MailboxBytes)}}
+	both.route.account = &both.account
+	s.out.accounts.Set(key, &both.account)
+	return &both.route, nil
 }
 
 // mayStart reports whether a message may start to the mailbox of a.
