@@ -248,6 +248,21 @@ func TestRemoteEndsWithTheContext(t *testing.T) {
 	}
 }
 
+// A server may be closed before it has begun to accept.
+func TestServersCloseAtOnce(t *testing.T) {
+	for _, s := range []peer.System{parleypeer.System{}, grpcpeer.Unary{}} {
+		for range 100 {
+			server, err := s.Serve(t.Context(), options(t, false), &workload.Sink{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := server.Close(t.Context()); err != nil {
+				t.Fatalf("%s: %v", s.Name(), err)
+			}
+		}
+	}
+}
+
 // A child ends with its input, also in the midst of a wait.
 func TestChildEndsWithItsInput(t *testing.T) {
 	in := strings.NewReader(`{"Op":"wait"}{"Op":"usage"}{"Op":"open"}{"Op":"open"}{"Op":"expect","N":1,"Bytes":64}{"Op":"what"}{"Op":"wait"}`)

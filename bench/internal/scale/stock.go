@@ -116,8 +116,11 @@ func (s *stock) close() error {
 		err = errors.Join(err, c.Close())
 	}
 	s.server.Stop()
-	if s.served != nil {
-		err = errors.Join(err, <-s.served)
+	if s.served == nil {
+		return err
+	}
+	if served := <-s.served; !errors.Is(served, grpc.ErrServerStopped) { // which is that of one that had not begun
+		err = errors.Join(err, served)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package grpcpeer
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 
@@ -119,5 +120,8 @@ func (s *server) Address() string { return s.address }
 // Close implements peer.Server.
 func (s *server) Close(context.Context) error {
 	s.grpc.Stop()
-	return <-s.served
+	if err := <-s.served; !errors.Is(err, grpc.ErrServerStopped) { // which is that of one that had not begun
+		return err
+	}
+	return nil
 }
