@@ -35,9 +35,7 @@ func TestSmallPassLarge(t *testing.T) {
 			payload := large(1)
 			test.post(p.side[0].Session, payload)
 			for i := range 10 {
-				if ok, err := p.side[0].Post(sending("small", []byte{byte(i)})); !ok || err != nil {
-					t.Fatal(ok, err)
-				}
+				p.post(0, sending("small", []byte{byte(i)}))
 				p.step(0)
 				p.step(0)
 				events := p.take(1)
@@ -67,9 +65,7 @@ func TestLargeReplies(t *testing.T) {
 	for i := range n {
 		q := asking("a", []byte{byte(i)})
 		asks[q.Ask] = byte(i)
-		if ok, err := p.side[0].Post(q); !ok || err != nil {
-			t.Fatal(ok, err)
-		}
+		p.post(0, q)
 	}
 	small := asking("a", []byte{n})
 	asks[small.Ask] = n
@@ -399,9 +395,7 @@ func TestTransferIDsRise(t *testing.T) {
 	p.settle()
 	ev := p.take(1)[0]
 	p.side[1].Reply(&Reply{ID: ev.ID, Payload: large(1), Encoding: wire.Proto})
-	if ok, err := p.side[1].Post(sending("y", large(2))); !ok || err != nil {
-		t.Fatal(ok, err)
-	}
+	p.post(1, sending("y", large(2)))
 	p.settle()
 	if events := p.take(0); len(events) != 2 {
 		t.Fatalf("%d messages arrived, want 2", len(events))

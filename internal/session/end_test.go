@@ -179,9 +179,7 @@ func TestReplyAfterTheEnd(t *testing.T) {
 func TestEndForgetsLargeMessages(t *testing.T) {
 	p := newPair(t, limited(), limited())
 	q := asking("a", make([]byte, 20*MostWhole))
-	if ok, err := p.side[0].Post(q); !ok {
-		t.Fatal(err)
-	}
+	p.post(0, q)
 	for range 10 {
 		p.step(0)
 	}

@@ -33,14 +33,10 @@ func TestNumbersCountFramesWithEnvelopesOnly(t *testing.T) {
 func TestBothDirectionsCountAlone(t *testing.T) {
 	p := newPair(t, limited(), limited())
 	for range 3 {
-		if ok, err := p.side[0].Post(sending("a", nil)); !ok || err != nil {
-			t.Fatal(ok, err)
-		}
+		p.post(0, sending("a", nil))
 		p.step(0)
 	}
-	if ok, err := p.side[1].Post(sending("b", nil)); !ok || err != nil {
-		t.Fatal(ok, err)
-	}
+	p.post(1, sending("b", nil))
 	p.settle()
 	if a, b := p.side[0].out.number, p.side[1].out.number; a != 3 || b != 1 {
 		t.Fatalf("last numbers %d and %d, want 3 and 1", a, b)

@@ -42,9 +42,7 @@ func TestPartsAreSent(t *testing.T) {
 		ask, send := asking("ask", nil), sending("send", nil)
 		ask.Parts, send.Parts = inParts(payload), inParts(payload)
 		for _, q := range []*Posting{ask, send} {
-			if ok, err := p.side[0].Post(q); !ok {
-				t.Fatal(err)
-			}
+			p.post(0, q)
 		}
 		frames := 0
 		for p.step(0) {
@@ -121,9 +119,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	post, message := inMemory(), inMemory()
 	send := sending("x", post.Bytes)
 	send.Memory = post
-	if ok, err := p.side[0].Post(send); !ok {
-		t.Fatal(err)
-	}
+	p.post(0, send)
 	if ok, err := p.side[0].PostMessage(a.Stream, Message{Payload: message.Bytes, Memory: message, Encoding: wire.Proto}, nil); !ok {
 		t.Fatal(err)
 	}
@@ -150,9 +146,7 @@ func TestPartsThatAreTooLarge(t *testing.T) {
 	if ok, err := p.side[0].Post(q); ok || err == nil || err.Reason != endpoint.ReasonTooLarge {
 		t.Errorf("accepted: %v, error %v", ok, err)
 	}
-	if ok, err := p.side[0].Post(asking("x", nil)); !ok {
-		t.Fatal(err)
-	}
+	p.post(0, asking("x", nil))
 	p.settle()
 	ask := p.take(1)[0]
 	p.side[1].Reply(&Reply{ID: ask.ID, Parts: inParts(make([]byte, 100_001)), Encoding: wire.Proto})

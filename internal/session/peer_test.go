@@ -264,6 +264,14 @@ func newPair(t *testing.T, a, b Limits) *pair {
 	return &pair{T: t, now: epoch, side: [2]*side{{Session: New(a, b), name: "a"}, {Session: New(b, a), name: "b"}}}
 }
 
+// post lets side i post, which must succeed at once.
+func (p *pair) post(i int, q *Posting) {
+	p.Helper()
+	if accepted, err := p.side[i].Post(q); !accepted || err != nil {
+		p.Fatalf("Post = %t, %v", accepted, err)
+	}
+}
+
 // step lets side i write one frame, which the other side reads. It reports false if there was none.
 func (p *pair) step(i int) bool {
 	p.Helper()

@@ -32,15 +32,11 @@ func (p *pair) reattach() {
 func TestReplay(t *testing.T) {
 	p := newResuming(t)
 	for range 3 {
-		if ok, err := p.side[0].Post(sending("a", []byte("before"))); !ok {
-			t.Fatal(err)
-		}
+		p.post(0, sending("a", []byte("before")))
 		p.step(0)
 	}
 	for _, text := range []string{"first", "second"} { // on their way when the stream breaks
-		if ok, err := p.side[0].Post(sending("a", []byte(text))); !ok {
-			t.Fatal(err)
-		}
+		p.post(0, sending("a", []byte(text)))
 		if p.side[0].NextFrame(p.now) == nil {
 			t.Fatal("no frame")
 		}
@@ -106,9 +102,7 @@ func TestReplayedAge(t *testing.T) {
 	for _, micros := range []uint64{5_000_000, 1_000_000} {
 		q := asking("a", nil)
 		q.Started, q.Deadline = p.now, p.now.Add(time.Duration(micros)*time.Microsecond)
-		if ok, err := p.side[0].Post(q); !ok {
-			t.Fatal(err)
-		}
+		p.post(0, q)
 	}
 	p.side[0].NextFrame(p.now)
 	p.now = p.now.Add(2 * time.Second)
@@ -231,9 +225,7 @@ func TestCrossedPong(t *testing.T) {
 	s.Watch(p.now)
 	p.now = p.now.Add(InitialLimits().Heartbeat)
 	s.Check(p.now)
-	if ok, err := p.side[1].Post(sending("a", nil)); !ok {
-		t.Fatal(err)
-	}
+	p.post(1, sending("a", nil))
 	ping := s.NextFrame(p.now)
 	p.step(1)
 	p.deliver(1, ping.Bytes)

@@ -75,9 +75,7 @@ func TestRouteOfAnotherSession(t *testing.T) {
 func TestAccountIsFoundOnce(t *testing.T) {
 	p := newPair(t, limited(), limited())
 	for range 2 {
-		if ok, err := p.side[0].Post(sending("a", nil)); !ok || err != nil {
-			t.Fatal(ok, err)
-		}
+		p.post(0, sending("a", nil))
 	}
 	p.settle()
 	r := p.side[1].in.routes.get(1)
@@ -94,9 +92,7 @@ func TestTextWhenRoutesAreUsedUp(t *testing.T) {
 	p := newPair(t, limited(), few)
 	for range 2 {
 		for _, name := range []string{"a", "b", "c", "d"} {
-			if ok, err := p.side[0].Post(sending(name, []byte(name))); !ok || err != nil {
-				t.Fatal(ok, err)
-			}
+			p.post(0, sending(name, []byte(name)))
 		}
 	}
 	p.settle()

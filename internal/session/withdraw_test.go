@@ -23,14 +23,10 @@ func TestWithdraw(t *testing.T) {
 			var asks []*Ask
 			for range 30 { // of 10 kB each: some six to a batch
 				q := asking("a", make([]byte, 10_000))
-				if ok, err := p.side[0].Post(q); !ok {
-					t.Fatal(err)
-				}
+				p.post(0, q)
 				asks = append(asks, q.Ask)
 			}
-			if ok, err := p.side[0].Post(sending("a", []byte("a send, which stays"))); !ok {
-				t.Fatal(err)
-			}
+			p.post(0, sending("a", []byte("a send, which stays")))
 			stays := []uint64{}
 			for i, a := range asks {
 				if !gone(i) {
@@ -104,9 +100,7 @@ func TestRemainingOfWaiting(t *testing.T) {
 		if i%2 == 1 {
 			q.Deadline = p.now.Add(time.Millisecond)
 		}
-		if ok, err := p.side[0].Post(q); !ok {
-			t.Fatal(err)
-		}
+		p.post(0, q)
 		p.now = p.now.Add(100 * time.Millisecond)
 	}
 	p.settle()
@@ -133,9 +127,7 @@ func TestReceiptGivenUp(t *testing.T) {
 	}
 	q := asking("a", nil)
 	q.Receipt = true
-	if ok, err := p.side[0].Post(q); !ok {
-		t.Fatal(err)
-	}
+	p.post(0, q)
 	if u, pending := p.side[0].Abandon(q.Ask); !pending || u.Execution != endpoint.MayHaveExecuted {
 		t.Errorf("it ended as %+v, %t; want may have executed", u, pending)
 	}
