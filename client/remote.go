@@ -22,7 +22,7 @@ type remote struct {
 	name       string
 	last       atomic.Pointer[link.Link]     // the session that the last message took
 	route      atomic.Pointer[session.Route] // and its route there; nil if there was none
-	clientMode bool                          // the path names an Env
+	clientMode bool                          // the path names an Env, which is known without a look at it
 	path       *path
 }
 

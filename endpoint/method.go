@@ -275,7 +275,7 @@ func (c *methodCore) prepare(ctx context.Context, opts []grpc.CallOption, r *Req
 	if c == nil || c.caller == nil {
 		return &Error{Reason: ReasonInvalid, Text: "this Ref is not bound: use the generated New, Lookup or Register function", Execution: NotExecuted}
 	}
-	if len(opts) > 0 {
+	if len(opts) > 0 { // few have any, and stub is in another cache line
 		if err := o.take(opts, c.stub, r); err != nil { // first, because OnFinish is among them
 			return err
 		}
